@@ -1,0 +1,88 @@
+"""``python -m trainers SPEC.json``: read the spec, run its kind, say in one paragraph what went wrong if something did.
+
+Exit codes: 0 done · 1 training diverged · 2 wrong spec or data · 3 environment · 4 integrity · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from trainers import events, spec
+from trainers.errors import ENVIRONMENT, INTERRUPTED, USAGE, TrainerError
+
+
+def main(arguments: list[str]) -> int:
+    """Run one spec file; returns the exit code."""
+    if len(arguments) != 1 or arguments[0] in ("-h", "--help"):
+        print("usage: python -m trainers SPEC.json", file=sys.stderr)
+        return USAGE
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        run(spec.read(Path(arguments[0])))
+    except TrainerError as error:
+        events.say(error.show())
+        return error.exit_code
+    except KeyboardInterrupt:
+        events.say("interrupted; the same command continues")
+        return INTERRUPTED
+    except Exception as error:
+        fault = environment_fault(error)
+        if fault is None:
+            raise
+        events.say(fault.show())
+        return fault.exit_code
+    return 0
+
+
+def run(settings: Any) -> None:
+    """Run a spec of any kind, unless its manifest is already there."""
+    import transformers
+
+    from trainers.checkpoint import set_threads
+    from trainers.output import Run
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    if Run(settings).finished():
+        events.say(f"{settings.output} is finished already")
+        return
+    set_threads(settings.threads)
+    _runner(settings.kind)(settings)
+
+
+def _runner(kind: str) -> Any:
+    if kind == "convert":
+        from trainers.convert import convert as runner
+    elif kind == "tokenize":
+        from trainers.data import tokenize as runner  # type: ignore[assignment]
+    elif kind == "reference":
+        from trainers.reference import reference as runner  # type: ignore[assignment]
+    elif kind == "probe":
+        from trainers.probe import run_probe as runner  # type: ignore[assignment]
+    else:
+        from trainers.loop import train as runner  # type: ignore[assignment]
+    return runner
+
+
+def environment_fault(error: Exception) -> TrainerError | None:
+    """A full disk or exhausted memory as a TrainerError; None for anything else (which deserves its traceback)."""
+    text = str(error)
+    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left on device" in text:
+        return TrainerError("the disk is full; nothing half-written counts as finished.", "free some space and run again", ENVIRONMENT)
+    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+        return TrainerError(
+            "there is not enough memory.",
+            "lower max_tokens_per_microbatch",
+            ENVIRONMENT,
+        )
+    if isinstance(error, OSError):
+        return TrainerError(f"{error.strerror or error}: {error.filename or ''}", exit_code=ENVIRONMENT)
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
