@@ -1,4 +1,4 @@
-"""Starting a child, logging its stderr, and reading its events (JSON lines on stdout) as they come."""
+"""Children of the driver: started on a leash, their stderr logged, their events (JSON lines on stdout) read as they come."""
 
 from __future__ import annotations
 
@@ -22,62 +22,101 @@ ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
     "PYTHONUNBUFFERED": "1",
 }
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+def start(module: str, arguments: Sequence[str], errors: Any, descriptors: Sequence[int] = ()) -> subprocess.Popen[str]:
+    """Start ``python -m module arguments`` so that it dies with this process; ``descriptors`` are inherited."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "harness.leash", str(os.getpid()), sys.executable, "-m", module, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        env={**os.environ, **ENVIRONMENT},
+        pass_fds=tuple(descriptors),
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
 
 
 def run_module(
-    module: str,
-    arguments: Sequence[str],
-    log: Path,
-    on_event: Callable[[dict[str, Any]], None],
-    lock_descriptors: Sequence[int] = (),
+    module: str, arguments: Sequence[str], log: Path, on_event: OnEvent, descriptors: Sequence[int] = ()
 ) -> int:
     """Run ``python -m module arguments`` to its end; returns the exit code.
 
-    ``lock_descriptors`` are inherited, so the stage stays locked while the child lives. On KeyboardInterrupt the
+    ``descriptors`` are locks: inherited, so that a stage stays locked while the child lives. On KeyboardInterrupt the
     child is told to stop, given `GRACE_SECONDS`, and then killed.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    own = [sys.executable, "-m", module, *arguments]
     with log.open("ab") as errors:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "harness.leash", str(os.getpid()), *own],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env={**os.environ, **ENVIRONMENT},
-            pass_fds=tuple(lock_descriptors),
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-        )
+        child = start(module, arguments, errors, descriptors)
         try:
             assert child.stdout is not None
             for line in child.stdout:
-                _hand_over(line, errors, on_event)
+                if not hand_over(line, on_event):
+                    errors.write(line.encode("utf-8", "replace"))
             return child.wait()
         finally:
-            _stop(child)
+            stop(child)
 
 
-def _hand_over(line: str, log: Any, on_event: Callable[[dict[str, Any]], None]) -> None:
-    if line.startswith('{"event"'):
-        try:
-            on_event(json.loads(line))
-        except ValueError:
-            return  # cut by a kill
-    else:
-        log.write(line.encode("utf-8", "replace"))
-
-
-def _stop(child: subprocess.Popen[str]) -> None:
-    if child.poll() is not None:
-        return
-    child.terminate()
+def hand_over(line: str, on_event: OnEvent) -> bool:
+    """Give an event line to ``on_event``; False for any other line."""
+    if not line.startswith('{"event"'):
+        return False
     try:
-        child.wait(GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
+        event = json.loads(line)
+    except ValueError:
+        return False  # cut by a kill
+    on_event(event)
+    return True
+
+
+def stop(child: subprocess.Popen[str]) -> None:
+    """End a child that still runs, politely first."""
+    if child.stdin is not None and not child.stdin.closed:
+        child.stdin.close()
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+    if child.stdout is not None:
+        child.stdout.close()
+
+
+class TrainerWorker:
+    """One ``python -m trainers --worker``, started when first needed, and again after it died."""
+
+    def __init__(self) -> None:
+        self.child: subprocess.Popen[str] | None = None
+
+    def run(self, spec: Path, log: Path, on_event: OnEvent) -> int:
+        """Run one spec; returns its exit code, negative for the signal that ended the worker."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        if self.child is None or self.child.poll() is not None:
+            self.close()
+            with log.open("ab") as errors:
+                self.child = start("trainers", ["--worker"], errors)
+        assert self.child.stdin is not None
+        assert self.child.stdout is not None
+        self.child.stdin.write(json.dumps({"spec": str(spec), "log": str(log)}) + "\n")
+        self.child.stdin.flush()
+        codes: list[int] = []
+        for line in self.child.stdout:
+            hand_over(line, lambda event: codes.append(event["code"]) if event["event"] == "exit" else on_event(event))
+            if codes:
+                return codes[0]
+        return self.child.wait()
+
+    def close(self) -> None:
+        """End the worker; what it holds is freed before an engine starts."""
+        if self.child is not None:
+            stop(self.child)
+            self.child = None
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:

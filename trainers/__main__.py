@@ -1,5 +1,7 @@
 """``python -m trainers SPEC.json``: read the spec, run its kind, say in one paragraph what went wrong if something did.
 
+With ``--worker`` the specs come on standard input (see `trainers.worker`).
+
 Exit codes: 0 done · 1 training diverged · 2 wrong spec or data · 3 environment · 4 integrity · 130 interrupted.
 """
 
@@ -11,18 +13,26 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from trainers import events, spec
+from trainers import events, spec, worker
 from trainers.errors import ENVIRONMENT, INTERRUPTED, USAGE, TrainerError
 
 
 def main(arguments: list[str]) -> int:
-    """Run one spec file; returns the exit code."""
+    """Run one spec file, or a worker; returns the exit code."""
     if len(arguments) != 1 or arguments[0] in ("-h", "--help"):
-        print("usage: python -m trainers SPEC.json", file=sys.stderr)
+        print("usage: python -m trainers SPEC.json | --worker", file=sys.stderr)
         return USAGE
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        run(spec.read(Path(arguments[0])))
+        return worker.serve(run_file) if arguments[0] == "--worker" else run_file(Path(arguments[0]))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def run_file(path: Path) -> int:
+    """Run one spec file; a user's mistake becomes a paragraph and an exit code."""
+    try:
+        run(spec.read(path))
     except TrainerError as error:
         events.say(error.show())
         return error.exit_code

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from trainers import events
+from trainers import events, packing
 from trainers.errors import ENVIRONMENT, INTEGRITY, TrainerError
 
 # everything of a checkpoint but its weights; copied from the checkpoint a run starts from
@@ -21,14 +21,22 @@ COMPANIONS = ("*.json", "*.jinja", "*.model", "*.txt")
 NOT_COMPANIONS = ("manifest.json", "probe.json", "model.safetensors.index.json", "config.json")
 
 
-def load_model(checkpoint: Path, dtype: torch.dtype, device: str) -> Any:
-    """A causal language model without dropout. Raises TrainerError for what is not a loadable safetensors checkpoint."""
+def load_model(checkpoint: Path, dtype: torch.dtype, device: str, *, packed: bool = False) -> Any:
+    """A causal language model without dropout; ``packed`` gives it the attention for packed microbatches.
+
+    Raises TrainerError for what is not a loadable safetensors checkpoint.
+    """
     from transformers import AutoModelForCausalLM
 
     require_checkpoint(checkpoint)
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            checkpoint, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
+            checkpoint,
+            dtype=dtype,
+            attn_implementation=packing.register() if packed else "sdpa",
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise TrainerError(f"the checkpoint {checkpoint} cannot be loaded: {_first_line(error)}", exit_code=INTEGRITY) from None

@@ -20,10 +20,12 @@ from trainers import events
 from trainers.errors import INTEGRITY, TrainerError
 from trainers.logprobs import Microbatch
 from trainers.output import Run, write_json, write_jsonl
+from trainers.packing import Layout
 from trainers.spec import Tokenize
 
 ARRAYS = ("input_ids.npy", "loss_mask.npy", "offsets.npy")
 PREVIEW_TOKENS = 64
+FILL = 64  # rows are filled up to a multiple of it: matrix kernels are prepared per shape, and few shapes are prepared once
 
 
 @dataclass
@@ -270,37 +272,41 @@ class TokenData:
         return sum(self.length(s) for example in examples for s in self.members(example))
 
     def microbatches(self, examples: list[int], budget: int) -> Iterator[Microbatch]:
-        """Split examples into right-padded microbatches of at most ``budget`` padded tokens (at least one example).
+        """Pack examples into microbatches of at most ``budget`` tokens (at least one example each).
 
         Longest first, so that a batch that does not fit fails at once; ties by position, so the split is repeatable.
         """
-        ordered = sorted(examples, key=lambda example: -max(self.length(s) for s in self.members(example)))
         chosen: list[int] = []
-        width = 0
-        for example in ordered:
-            width = width or max(self.length(s) for s in self.members(example))
-            if chosen and width * self.group * (len(chosen) + 1) > budget:
-                yield self._collate(chosen, width)
-                chosen, width = [], max(self.length(s) for s in self.members(example))
+        for example in sorted(examples, key=lambda example: -self.tokens([example])):
+            if chosen and self.tokens([*chosen, example]) > budget:
+                yield self._pack(chosen)
+                chosen = []
             chosen.append(example)
         if chosen:
-            yield self._collate(chosen, width)
+            yield self._pack(chosen)
 
-    def _collate(self, examples: list[int], width: int) -> Microbatch:
+    def _pack(self, examples: list[int]) -> Microbatch:
         rows = [sequence for example in examples for sequence in self.members(example)]
-        ids = np.zeros((len(rows), width), dtype=np.int64)  # padding is never read
+        lengths = [self.length(sequence) for sequence in rows]
+        total = -(-sum(lengths) // FILL) * FILL
+        ids, places = np.zeros((1, total), dtype=np.int64), np.zeros((1, total), dtype=np.int64)
         position, target, owner, token = [], [], [], []
-        for line, sequence in enumerate(rows):
-            start, end = int(self.offsets[sequence]), int(self.offsets[sequence + 1])
-            ids[line, : end - start] = self.input_ids[start:end]
-            trained = np.flatnonzero(self.loss_mask[start:end])
+        begin = 0
+        for line, (sequence, length) in enumerate(zip(rows, lengths, strict=True)):
+            start = int(self.offsets[sequence])
+            ids[0, begin : begin + length] = self.input_ids[start : start + length]
+            places[0, begin : begin + length] = np.arange(length)
+            trained = np.flatnonzero(self.loss_mask[start : start + length])
             trained = trained[trained > 0]  # nothing predicts the first token
-            position.append(line * width + trained - 1)
-            target.append(ids[line, trained])
+            position.append(begin + trained - 1)
+            target.append(ids[0, begin + trained])
             owner.append(np.full(len(trained), line))
             token.append(start + trained)
+            begin += length
         flat = [torch.from_numpy(np.concatenate(part).astype(np.int64)) for part in (position, target, owner, token)]
-        return Microbatch(torch.from_numpy(ids), *flat, rows=rows)
+        return Microbatch(
+            torch.from_numpy(ids), torch.from_numpy(places), Layout.of(lengths, total), *flat, rows=rows
+        )
 
 
 def epoch_order(examples: int, seed: int, epoch: int) -> list[int]:

@@ -7,13 +7,14 @@ The head has a backward of its own that recomputes each chunk, so memory does no
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from trainers.errors import TrainerError
+from trainers.packing import Layout
 
 CHUNK = 512  # positions at a time: 512 x 49,152 float32 logits are 100 MB
 # final-logit transforms that this head does not apply; a model that has one would get wrong log-probs
@@ -22,21 +23,21 @@ UNSUPPORTED_HEAD_SETTINGS = ("final_logit_softcapping", "logit_scale", "logits_s
 
 @dataclass(frozen=True)
 class Microbatch:
-    """Right-padded sequences and where their response tokens are. No attention mask is needed: attention is causal,
-    and padding stands behind everything that is read.
-    """
+    """Packed sequences and where their response tokens are; N tokens in one row, M of them trained on."""
 
-    input_ids: Tensor  # (B, T) int64
-    position: Tensor  # (M,) index into B*T of the state that predicts the token
+    input_ids: Tensor  # (1, N) int64
+    position_ids: Tensor  # (1, N) place within the own sequence
+    layout: Layout
+    position: Tensor  # (M,) index into N of the state that predicts the token
     target: Tensor  # (M,) the response token
-    sequence: Tensor  # (M,) which of the B sequences it belongs to
+    sequence: Tensor  # (M,) which of the sequences it belongs to
     token: Tensor  # (M,) its index in the tokenised data's flat arrays
-    rows: list[int]  # (B,) sequence numbers in the data
+    rows: list[int]  # sequence numbers in the data
 
     def to(self, device: torch.device) -> Microbatch:
         """Move the tensors that the model reads."""
-        moved = {name: getattr(self, name).to(device) for name in ("input_ids", "position", "target", "sequence")}
-        return Microbatch(token=self.token, rows=self.rows, **moved)
+        names = ("input_ids", "position_ids", "layout", "position", "target", "sequence")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
 class ChunkedLogProbs(torch.autograd.Function):
@@ -58,12 +59,12 @@ class ChunkedLogProbs(torch.autograd.Function):
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
         """d/dlogits = g (onehot - softmax), pushed to hidden and weight."""
         hidden, weight, target = ctx.saved_tensors
         (gradient,) = gradients
-        to_hidden, to_weight = torch.empty_like(hidden), torch.zeros_like(weight)
-        weight = weight.to(hidden.dtype)
+        to_hidden, to_weight = torch.empty_like(hidden), None
+        weight, own_dtype = weight.to(hidden.dtype), weight.dtype
         start = 0
         for states, wanted, scale in zip(
             hidden.split(ctx.chunk), target.split(ctx.chunk), gradient.split(ctx.chunk), strict=True
@@ -72,7 +73,8 @@ class ChunkedLogProbs(torch.autograd.Function):
             slope[torch.arange(len(wanted), device=wanted.device), wanted] += 1
             slope = slope.mul_(scale[:, None]).to(weight.dtype)
             to_hidden[start : start + len(wanted)] = slope @ weight
-            to_weight += slope.T @ states
+            part = (slope.T @ states).to(own_dtype)
+            to_weight = part if to_weight is None else to_weight.add_(part)
             start += len(wanted)
         return to_hidden, to_weight, None, None
 
@@ -85,8 +87,10 @@ def response_logprobs(model: Any, batch: Microbatch, autocast: str | None) -> Te
     """(M,) natural-log probabilities of the microbatch's response tokens under ``model``."""
     device = batch.input_ids.device.type
     with autocast_context(device, autocast):
-        hidden = model.base_model(input_ids=batch.input_ids, use_cache=False).last_hidden_state
-    states = hidden.flatten(0, 1)[batch.position]
+        hidden = model.base_model(
+            input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False, layout=batch.layout
+        ).last_hidden_state
+    states = hidden[0, batch.position]
     weight = model.get_output_embeddings().weight
     if autocast is not None:
         states = states.to(getattr(torch, autocast))

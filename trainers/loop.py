@@ -8,6 +8,7 @@ Killed anywhere, the same spec continues from the last resume state and ends wit
 
 from __future__ import annotations
 
+import contextlib
 import math
 import resource
 import time
@@ -31,6 +32,7 @@ from trainers.updates import UpdateMeter, saved_survival
 def train(spec: Train) -> None:
     """Run a train spec."""
     run = Run(spec)
+    reset_peak_memory()
     trainer = Trainer(spec, run.directory)
     trainer.fit()
     summary = trainer.save()
@@ -46,7 +48,7 @@ class Trainer:
         self.device = choose_device(spec.device)
         self.data = TokenData(spec.data, group=2 if isinstance(spec.objective, DPO) else 1)
         self.criterion = criteria.make(spec, self.data, self._reference())
-        self.model = load_model(spec.model, getattr(torch, spec.weight_dtype), self.device)
+        self.model = load_model(spec.model, getattr(torch, spec.weight_dtype), self.device, packed=True)
         check_head(self.model)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
@@ -182,10 +184,25 @@ def schedule(step: int, steps: int, name: str, warmup_ratio: float) -> float:
     return left if name == "linear" else 0.5 * (1 - math.cos(math.pi * left))
 
 
+PROCESS = Path("/proc/self")
+
+
+def reset_peak_memory() -> None:
+    """Forget the peak so far: a worker has run other specs before this one."""
+    with contextlib.suppress(OSError):
+        (PROCESS / "clear_refs").write_text("5")
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
 def peak_memory_bytes(device: str) -> int:
     """Peak of the GPU's allocations, or of this process's resident memory."""
     if device == "cuda":
         return int(torch.cuda.max_memory_allocated())
+    with contextlib.suppress(OSError):
+        for line in (PROCESS / "status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

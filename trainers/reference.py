@@ -25,7 +25,7 @@ def reference(spec: Reference) -> None:
     """Run a reference spec."""
     run = Run(spec)
     device = choose_device(spec.device)
-    model = load_model(spec.model, torch.float32, device)
+    model = load_model(spec.model, torch.float32, device, packed=True)
     check_head(model)
     data = TokenData(spec.data)
     values = compute(model, data, spec.autocast, spec.max_tokens_per_microbatch, device)

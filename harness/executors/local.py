@@ -28,6 +28,7 @@ class LocalExecutor:
     def __init__(self, store: Store, reporter: Reporter, *, keep_going: bool = True) -> None:
         self.store, self.reporter, self.keep_going = store, reporter, keep_going
         self.outcome = Outcome()
+        self.worker = process.TrainerWorker()
         self.recipe = ""
 
     def run(self, plan: Plan) -> Outcome:
@@ -38,9 +39,12 @@ class LocalExecutor:
         """`run` for stages in an order in which they can run."""
         self.recipe = recipe
         self.reporter.begin(recipe, len(stages))
-        for stage in stages:
-            if stage.kind in TRAINER_KINDS:
-                self._one(stage, self._run_trainer)
+        try:
+            for stage in stages:
+                if stage.kind in TRAINER_KINDS:
+                    self._one(stage, self._run_trainer)
+        finally:
+            self.worker.close()
         for group in _engine_groups([stage for stage in stages if stage.kind == "generate"]):
             self._run_group(group)
         for kind in ("judge", "aggregate"):
@@ -54,13 +58,13 @@ class LocalExecutor:
     def _one(self, stage: Stage, work: Any) -> None:
         if not self._wanted(stage):
             return
-        with self._locked(stage) as descriptor:
+        with self._locked(stage):
             if self._done(stage):  # another run finished it while this one waited
                 self._reuse(stage)
                 return
             self.reporter.started(stage)
             try:
-                work(stage, descriptor)
+                work(stage)
             except (BridgebenchError, OSError) as error:
                 self._failed(stage, error)
             else:
@@ -110,10 +114,10 @@ class LocalExecutor:
 
     # kinds
 
-    def _run_inline(self, stage: Stage, _descriptor: int) -> None:
+    def _run_inline(self, stage: Stage) -> None:
         inline.run(stage, self.store, self.recipe)
 
-    def _run_trainer(self, stage: Stage, descriptor: int) -> None:
+    def _run_trainer(self, stage: Stage) -> None:
         out = specs.directory(self.store, stage)
         out.mkdir(parents=True, exist_ok=True)
         if stage.prepare is not None:
@@ -121,9 +125,7 @@ class LocalExecutor:
         spec = self.store.root / "specs" / f"{stage.kind}-{stage.key}.json"
         files.write_json(spec, specs.trainer_spec(stage, self.store, self.recipe))
         log = self._log(stage.name)
-        code = process.run_module(
-            "trainers", [str(spec)], log, lambda event: self.reporter.progress(stage, event), [descriptor]
-        )
+        code = self.worker.run(spec, log, lambda event: self.reporter.progress(stage, event))
         if code == 130:
             raise KeyboardInterrupt
         if code != 0 or not self._done(stage):

@@ -1,0 +1,82 @@
+"""Log-probs from the packed body and the chunked head against a plain softmax over full logits, one sequence at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trainers.checkpoint import load_model
+from trainers.data import TokenData
+from trainers.errors import TrainerError
+from trainers.logprobs import ChunkedLogProbs, check_head, response_logprobs
+
+
+def one_at_a_time(model: Any, data: TokenData) -> dict[int, torch.Tensor]:
+    """Token index in the data → log-prob, by full logits of unpadded, unpacked sequences."""
+    found = {}
+    for sequence in range(data.sequences):
+        start, end = int(data.offsets[sequence]), int(data.offsets[sequence + 1])
+        ids = torch.from_numpy(data.input_ids[start:end].astype("int64"))[None]
+        logprobs = model(input_ids=ids).logits.log_softmax(-1)[0]
+        for place in range(1, end - start):
+            if data.loss_mask[start + place]:
+                found[start + place] = logprobs[place - 1, ids[0, place]]
+    return found
+
+
+@pytest.mark.parametrize("budget", [1, 200, 100_000])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-11)])
+def test_packed_log_probs_equal_a_plain_softmax_one_sequence_at_a_time(
+    tiny_checkpoint: Path, preference_data: Path, budget: int, dtype: torch.dtype, tolerance: float
+) -> None:
+    data = TokenData(preference_data, group=2)
+    plain = one_at_a_time(load_model(tiny_checkpoint, dtype, "cpu"), data)
+    packed = load_model(tiny_checkpoint, dtype, "cpu", packed=True)
+    seen = 0
+    for batch in data.microbatches(list(range(len(data))), budget):
+        values = response_logprobs(packed, batch, None)
+        expected = torch.stack([plain[int(token)] for token in batch.token])
+        torch.testing.assert_close(values, expected, atol=tolerance, rtol=0)
+        seen += len(values)
+    assert seen == len(plain) == int(data.loss_mask.sum())
+
+
+def test_a_packed_sequence_does_not_feel_its_neighbours(tiny_checkpoint: Path, sft_data: Path) -> None:
+    data = TokenData(sft_data)
+    model = load_model(tiny_checkpoint, torch.float64, "cpu", packed=True)
+    alone = response_logprobs(model, next(data.microbatches([3], 1)), None)
+    batch = next(data.microbatches([0, 1, 2, 3, 4], 100_000))
+    together = response_logprobs(model, batch, None)[batch.sequence == batch.rows.index(3)]
+    torch.testing.assert_close(together, alone, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 100])
+def test_the_heads_own_backward_equals_autograds(chunk: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(7, 5, dtype=torch.float64, generator=generator, requires_grad=True)
+    weight = torch.randn(11, 5, dtype=torch.float64, generator=generator, requires_grad=True)
+    target = torch.tensor([0, 10, 3, 3, 7, 1, 2])
+    slope = torch.randn(7, dtype=torch.float64, generator=generator)
+    ours = torch.autograd.grad((ChunkedLogProbs.apply(hidden, weight, target, chunk) * slope).sum(), (hidden, weight))
+    full = (hidden @ weight.T).log_softmax(-1)[torch.arange(7), target]
+    theirs = torch.autograd.grad((full * slope).sum(), (hidden, weight))
+    for mine, expected in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, expected, atol=1e-12, rtol=1e-12)
+
+
+def test_a_head_with_soft_capping_is_refused(tiny_checkpoint: Path) -> None:
+    model = load_model(tiny_checkpoint, torch.float32, "cpu")
+    model.config.final_logit_softcapping = 30.0
+    with pytest.raises(TrainerError, match="final_logit_softcapping"):
+        check_head(model)
+
+
+def test_a_sequence_longer_than_the_models_window_is_refused() -> None:
+    from trainers.packing import packed_attention
+
+    states = torch.randn(1, 2, 9, 4)
+    with pytest.raises(ValueError, match="window of 8"):
+        packed_attention(None, states, states, states, None, sliding_window=8)
