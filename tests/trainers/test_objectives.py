@@ -130,16 +130,17 @@ def test_dpo_loss_and_gradient_equal_trls(
     from transformers import AutoTokenizer
     from trl import DPOConfig, DPOTrainer
 
-    model = load_model(tiny_checkpoint, torch.float32, "cpu", packed=True)
-    reference = load_model(tiny_checkpoint, torch.float32, "cpu", packed=True)
+    model, reference = (load_model(tiny_checkpoint, torch.float32, "cpu") for _ in range(2))
+    packed, packed_reference = (load_model(tiny_checkpoint, torch.float32, "cpu", packed=True) for _ in range(2))
     with torch.no_grad():
         generator = torch.Generator().manual_seed(0)
         for parameter in model.parameters():
             parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
+    packed.load_state_dict(model.state_dict())
     tokenizer = AutoTokenizer.from_pretrained(tiny_checkpoint)
     config = DPOConfig(
         output_dir=str(tmp_path), beta=0.1, report_to=[], use_cpu=True, bf16=False, per_device_train_batch_size=8,
-        label_smoothing=0.1, max_length=None, gradient_checkpointing=False,
+        label_smoothing=0.0, max_length=None, gradient_checkpointing=False,
     )  # fmt: skip
     trainer = DPOTrainer(
         model=model, ref_model=reference, args=config, processing_class=tokenizer, train_dataset=Dataset.from_list(trl_rows())
@@ -152,10 +153,10 @@ def test_dpo_loss_and_gradient_equal_trls(
         return objectives.sequence_sums(values, batch.sequence, len(batch.rows)).view(-1, 2)
 
     with torch.no_grad():
-        fixed = sums(reference)
-    ours = objectives.dpo_loss(sums(trainer.model), fixed, 0.1, label_smoothing=0.1) / (len(batch.rows) // 2)
+        fixed = sums(packed_reference)
+    ours = objectives.dpo_loss(sums(packed), fixed, 0.1, label_smoothing=0.0) / (len(batch.rows) // 2)
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(gradients(trainer.model, ours), their_gradient, atol=1e-5, rtol=1e-3)
+    torch.testing.assert_close(gradients(packed, ours), their_gradient, atol=1e-5, rtol=1e-3)
 
 
 def trl_rows() -> list[dict[str, Any]]:
