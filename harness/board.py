@@ -54,7 +54,12 @@ def _read(store: Store, stage: Stage, name: str) -> list[dict[str, Any]]:
 
 
 def _row(row: Row, store: Store, failed: str | None, comparison: dict[str, Any]) -> dict[str, Any]:
-    described: dict[str, Any] = {"row": row.name, **row.description, "failed": failed, "stage_keys": row.stage_keys}
+    described: dict[str, Any] = {
+        "row": row.name,
+        **row.description,
+        "failed": failed,
+        "stage_keys": row.stage_keys,
+    }
     if not _finished(row, store):
         described["failed"] = failed or "not run yet"
         return described

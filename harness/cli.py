@@ -104,7 +104,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Machine-read
 @bridgebench.command()
 @click.argument("recipe")
 @set_option
-@click.option("--keep-going/--fail-fast", default=True, help="Go on with other cells after a failure.", show_default=True)
+@click.option(
+    "--keep-going/--fail-fast",
+    default=True,
+    help="Go on with other cells after a failure.",
+    show_default=True,
+)
 @json_option
 @click.pass_context
 @shows_errors
@@ -203,7 +208,12 @@ def verify(ctx: click.Context, target: str | None) -> None:
 
 @examples("bridgebench gc", "bridgebench gc --keep quickstart --yes")
 @bridgebench.command()
-@click.option("--keep", multiple=True, metavar="RECIPE", help="Keep what these recipes' plans refer to (default: all boards).")
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="RECIPE",
+    help="Keep what these recipes' plans refer to (default: all boards).",
+)
 @click.option("--remove", multiple=True, metavar="KEY", help="Remove these stages instead.")
 @click.option("--yes", is_flag=True, help="Really remove; without it the list is only shown.")
 @click.pass_context
@@ -219,7 +229,9 @@ def gc(ctx: click.Context, keep: tuple[str, ...], remove: tuple[str, ...], yes: 
         click.echo(f"{kind}/{key}  {size / 2**20:.1f} MiB" + ("" if yes else "  (would be removed)"))
         if yes:
             freed += garbage.remove(store, kind, key)
-    click.echo(f"{len(found)} stages, {freed / 2**20:.1f} MiB freed" if yes else f"{len(found)} stages; --yes removes them")
+    click.echo(
+        f"{len(found)} stages, {freed / 2**20:.1f} MiB freed" if yes else f"{len(found)} stages; --yes removes them"
+    )
 
 
 @examples("bridgebench publish quickstart --to leaderboards/quickstart")

@@ -207,8 +207,6 @@ class Recipe(Strict):
 def merged(training: Training, overrides: Overrides) -> Training:
     """``training`` with what ``overrides`` sets."""
     changed = {
-        name: getattr(overrides, name)
-        for name in Overrides.model_fields
-        if getattr(overrides, name) is not None
+        name: getattr(overrides, name) for name in Overrides.model_fields if getattr(overrides, name) is not None
     }
     return training.model_copy(update=changed)

@@ -69,7 +69,9 @@ def read_json(path: Path) -> Any:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """All rows of a JSON Lines file (``.gz`` too). A torn last line is dropped; any other bad line raises IntegrityError."""
+    """All rows of a JSON Lines file (``.gz`` too). A torn last line is dropped; any other bad line raises
+    IntegrityError.
+    """
     return list(iterate_jsonl(path))
 
 

@@ -16,7 +16,9 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def exclusive(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[int]:
-    """Hold the lock file ``path``; yields its inheritable descriptor. ``on_wait`` is called once if another holds it."""
+    """Hold the lock file ``path``; yields its inheritable descriptor. ``on_wait`` is called once if another
+    holds it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:

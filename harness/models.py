@@ -71,7 +71,9 @@ def _resolve_path(text: str) -> ResolvedModel:
     if path.suffix == ".gguf" and path.is_file():
         digest = files.sha256_file(path)
         return ResolvedModel(
-            text, {"format": "gguf", "sha256": digest}, lambda: {"format": "gguf", "path": str(path.absolute())}
+            text,
+            {"format": "gguf", "sha256": digest},
+            lambda: {"format": "gguf", "path": str(path.absolute())},
         )
     if not path.is_dir():
         raise ConfigError(

@@ -1,7 +1,7 @@
 """Recipe → plan: the rows of the board and the stages behind each, nothing run yet.
 
-    base ── tokenize ─┬─ train (sft, f-sft) ─┬─────────────────────────► generate ─► judge ─► aggregate
-            reference ┘  reference, tokenize ┴─ train (dpo) ───────────►
+base ── tokenize ─┬─ train (sft, f-sft) ─┬─────────────────────────► generate ─► judge ─► aggregate
+        reference ┘  reference, tokenize ┴─ train (dpo) ───────────►
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def make_plan(recipe: Recipe, cache: Path, device: str | None = None) -> Plan:
     if recipe.judge.baseline not in known:
         name = recipe.judge.baseline
         raise ConfigError(
-            f'judge.baseline: there is no row "{name}".{did_you_mean(name, known)}', f"rows: {', '.join(known)}"
+            f'judge.baseline: there is no row "{name}".{did_you_mean(name, known)}',
+            f"rows: {', '.join(known)}",
         )
     return Plan(recipe, base, rows, planner.prompts)
 
@@ -124,8 +125,7 @@ class _Planner:
             for variant_name, variant in self.recipe.variants.items():
                 checkpoints += self._cells(seed, variant_name, variant)
         generated = {
-            name: self._generate(name, trained[-1] if trained else self.model)
-            for name, _, trained in checkpoints
+            name: self._generate(name, trained[-1] if trained else self.model) for name, _, trained in checkpoints
         }
         baseline = generated.get(self.recipe.judge.baseline, generated[BASE_ROW])
         return [

@@ -1,4 +1,6 @@
-"""Children of the driver: started on a leash, their stderr logged, their events (JSON lines on stdout) read as they come."""
+"""Children of the driver: started on a leash, their stderr logged, their events (JSON lines on stdout) read as they
+come.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +109,10 @@ class TrainerWorker:
         self.child.stdin.flush()
         codes: list[int] = []
         for line in self.child.stdout:
-            hand_over(line, lambda event: codes.append(event["code"]) if event["event"] == "exit" else on_event(event))
+            hand_over(
+                line,
+                lambda event: codes.append(event["code"]) if event["event"] == "exit" else on_event(event),
+            )
             if codes:
                 return codes[0]
         return self.child.wait()

@@ -135,7 +135,11 @@ class JsonReporter:
         self._emit("end")
 
     def _emit(self, event: str, **more: Any) -> None:
-        print(json.dumps({"event": event, **{k: v for k, v in more.items() if k != "event"}}), file=sys.stderr, flush=True)
+        print(
+            json.dumps({"event": event, **{k: v for k, v in more.items() if k != "event"}}),
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 class LiveReporter(LineReporter):

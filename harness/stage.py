@@ -76,5 +76,4 @@ def in_order(stages: list[Stage]) -> list[Stage]:
 
 def ancestors(stage: Stage) -> Iterator[Stage]:
     """Every stage that ``stage`` needs, itself left out."""
-    for needed in in_order(list(stage.inputs.values())):
-        yield needed
+    yield from in_order(list(stage.inputs.values()))

@@ -111,14 +111,14 @@ class Store:
         if len(found) == 1:
             return found[0]
         if not found:
-            raise BridgebenchError(
-                f'there is no stage "{prefix}" in {self.root}.', "bridgebench status   lists them"
-            )
+            raise BridgebenchError(f'there is no stage "{prefix}" in {self.root}.', "bridgebench status   lists them")
         names = ", ".join(f"{kind}/{key}" for kind, key in found[:5])
         raise BridgebenchError(f'"{prefix}" fits {len(found)} stages: {names}.', "give more of the key")
 
     def remove(self, kind: str, key: str) -> int:
-        """Delete a stage directory, manifest first so that a torn removal is not taken for done. Returns bytes freed."""
+        """Delete a stage directory, manifest first so that a torn removal is not taken for done. Returns bytes
+        freed.
+        """
         path = self.path(kind, key)
         freed = directory_bytes(path)
         (path / MANIFEST).unlink(missing_ok=True)
@@ -134,7 +134,9 @@ class Store:
 
 
 def verify_files(directory: Path, manifest: dict[str, Any], name: str) -> list[Problem]:
-    """Problems of the files that ``manifest`` lists, sought in ``directory`` (compressed copies count as the original)."""
+    """Problems of the files that ``manifest`` lists, sought in ``directory`` (compressed copies count as the
+    original).
+    """
     problems = []
     for relative, expected in manifest.get("files", {}).items():
         path = directory / relative

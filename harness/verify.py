@@ -26,7 +26,9 @@ def run(store: Store, target: str | None) -> tuple[list[Problem], int]:
 
 
 def verify_board(directory: Path) -> tuple[list[Problem], int]:
-    """Check the evidence against its manifests, the estimates against the verdicts, and the rows against the estimates."""
+    """Check the evidence against its manifests, the estimates against the verdicts, and the rows against the
+    estimates.
+    """
     evidence = directory / "evidence"
     manifests = {f"{path.parent.parent.name}/{path.parent.name}": path for path in evidence.glob(f"*/*/{MANIFEST}")}
     if not manifests:

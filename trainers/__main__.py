@@ -81,8 +81,16 @@ def _runner(kind: str) -> Any:
 def environment_fault(error: Exception) -> TrainerError | None:
     """A full disk or exhausted memory as a TrainerError; None for anything else (which deserves its traceback)."""
     text = str(error)
-    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left on device" in text or "File too large" in text:
-        return TrainerError("the disk is full or a file may not grow; nothing half-written counts as finished.", "free some space and run again", ENVIRONMENT)
+    if (
+        (isinstance(error, OSError) and error.errno == errno.ENOSPC)
+        or "No space left on device" in text
+        or "File too large" in text
+    ):
+        return TrainerError(
+            "the disk is full or a file may not grow; nothing half-written counts as finished.",
+            "free some space and run again",
+            ENVIRONMENT,
+        )
     if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
         return TrainerError(
             "there is not enough memory.",

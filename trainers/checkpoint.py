@@ -39,7 +39,9 @@ def load_model(checkpoint: Path, dtype: torch.dtype, device: str, *, packed: boo
             local_files_only=True,
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise TrainerError(f"the checkpoint {checkpoint} cannot be loaded: {_first_line(error)}", exit_code=INTEGRITY) from None
+        raise TrainerError(
+            f"the checkpoint {checkpoint} cannot be loaded: {_first_line(error)}", exit_code=INTEGRITY
+        ) from None
     return model.to(device).eval()
 
 
@@ -73,7 +75,9 @@ def stop_token_ids(checkpoint: Path) -> list[int]:
 
 
 def save_checkpoint(model: Any, source: Path, target: Path, dtype: torch.dtype) -> None:
-    """Write ``model`` in ``dtype`` with the tokenizer, template and generation settings of ``source``; whole or not at all."""
+    """Write ``model`` in ``dtype`` with the tokenizer, template and generation settings of ``source``; whole or not at
+    all.
+    """
     temporary = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -85,7 +89,8 @@ def save_checkpoint(model: Any, source: Path, target: Path, dtype: torch.dtype) 
         model.save_pretrained(temporary, state_dict=state)
     finally:
         model.config.dtype = before
-    # settings of the source win over what save_pretrained makes of them: sampling defaults and end tokens stay as they were
+    # settings of the source win over what save_pretrained makes of them: sampling defaults and end tokens stay as
+    # they were
     copy_companions(source, temporary)
     shutil.rmtree(target, ignore_errors=True)
     temporary.replace(target)
@@ -102,7 +107,8 @@ def copy_companions(source: Path, target: Path) -> None:
 class ResumeState:
     """Weights and optimiser state of a run under way, in ``state/step-N.safetensors``.
 
-    Everything else that the next step needs follows from the step number: the data order and the schedule are functions of it,
+    Everything else that the next step needs follows from the step number: the data order and the schedule are
+    functions of it,
     and training draws no random numbers. The oldest file goes only after the newest is complete.
     """
 
@@ -112,7 +118,9 @@ class ResumeState:
         self.cost = 0.0
 
     def due(self, step: int, every: int | str) -> bool:
-        """Whether to write after ``step``. ``auto``: when ten times the last write's cost has passed, so it costs a tenth."""
+        """Whether to write after ``step``. ``auto``: when ten times the last write's cost has passed, so it costs a
+        tenth.
+        """
         if every != "auto":
             return step % int(every) == 0
         return time.monotonic() - self.last_write > 10 * max(self.cost, 1.0)
@@ -133,7 +141,9 @@ class ResumeState:
         self.cost = self.last_write - begin
 
     def read(self, model: Any, optimizer: torch.optim.Optimizer) -> tuple[int, dict[str, Any]]:
-        """Restore the newest whole state; (0, {}) if there is none. A torn or foreign file is refused with a message."""
+        """Restore the newest whole state; (0, {}) if there is none. A torn or foreign file is refused with a
+        message.
+        """
         for path in sorted(self.directory.glob("step-*.safetensors"), reverse=True):
             try:
                 with safe_open(path, framework="pt") as handle:

@@ -1,4 +1,6 @@
-"""Any source of a base model → ``checkpoint/``: safetensors, config, generation settings, tokenizer, template, probe."""
+"""Any source of a base model → ``checkpoint/``: safetensors, config, generation settings, tokenizer, template,
+probe.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def convert(spec: Convert) -> None:
     temporary = run.directory / ".checkpoint.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    {"gguf": _from_gguf, "huggingface": _from_huggingface, "random": _random}[spec.source.format](spec.source, temporary)
+    {"gguf": _from_gguf, "huggingface": _from_huggingface, "random": _random}[spec.source.format](
+        spec.source, temporary
+    )
     _require_stop_token(temporary)
     write_probe(temporary)
     shutil.rmtree(target, ignore_errors=True)
@@ -74,7 +78,11 @@ def _from_huggingface(source: Source, target: Path) -> None:
     if "quantization_config" in config:
         raise TrainerError(f"{path} is quantised; training and float32 serving need plain weights.")
     copy_companions(path, target)
-    for weights in (path / "config.json", *path.glob("*.safetensors"), *path.glob("*.safetensors.index.json")):
+    for weights in (
+        path / "config.json",
+        *path.glob("*.safetensors"),
+        *path.glob("*.safetensors.index.json"),
+    ):
         shutil.copyfile(weights, target / weights.name)
 
 
@@ -121,7 +129,10 @@ def byte_tokenizer() -> Any:
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(text, special=True) for text in ("<|im_start|>", "<|im_end|>")])
     wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|im_end|>", model_max_length=TINY_POSITIONS
+        tokenizer_object=tokenizer,
+        eos_token="<|im_end|>",
+        pad_token="<|im_end|>",
+        model_max_length=TINY_POSITIONS,
     )
     wrapped.chat_template = CHATML
     return wrapped

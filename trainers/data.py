@@ -25,7 +25,7 @@ from trainers.spec import Tokenize
 
 ARRAYS = ("input_ids.npy", "loss_mask.npy", "offsets.npy")
 PREVIEW_TOKENS = 64
-FILL = 64  # rows are filled up to a multiple of it: matrix kernels are prepared per shape, and few shapes are prepared once
+FILL = 64  # rows are filled up to a multiple of it: kernels are prepared per shape, so let there be few shapes
 
 
 @dataclass
@@ -238,7 +238,9 @@ class TokenData:
             )
             self.row_ids: list[str] = json.loads((directory / "row_ids.json").read_text("utf-8"))
         except (OSError, ValueError) as error:
-            raise TrainerError(f"the tokenised data in {directory} cannot be read ({error}).", exit_code=INTEGRITY) from None
+            raise TrainerError(
+                f"the tokenised data in {directory} cannot be read ({error}).", exit_code=INTEGRITY
+            ) from None
         self.group = group
         if len(self) == 0 or self.sequences % group:
             raise TrainerError(f"the tokenised data in {directory} holds no pairs." if group == 2 else "no sequences.")
@@ -304,9 +306,8 @@ class TokenData:
             token.append(start + trained)
             begin += length
         flat = [torch.from_numpy(np.concatenate(part).astype(np.int64)) for part in (position, target, owner, token)]
-        return Microbatch(
-            torch.from_numpy(ids), torch.from_numpy(places), Layout.of(lengths, total), *flat, rows=rows
-        )
+        packed = torch.from_numpy(ids), torch.from_numpy(places), Layout.of(lengths, total)
+        return Microbatch(*packed, flat[0], flat[1], flat[2], flat[3], rows)
 
 
 def epoch_order(examples: int, seed: int, epoch: int) -> list[int]:

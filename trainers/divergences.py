@@ -39,18 +39,14 @@ TABLE = {
     # the bound |x| <= 1/2 is dropped: this is SFT
     "total_variation": Textbook(lambda x: x, torch.ones_like, lambda w: None, None),
     "pearson_chi2": Textbook(lambda x: x - x * x / 4, lambda x: 1 - x / 2, lambda w: 2 - 2 * w, 2.0),
-    "squared_hellinger": Textbook(
-        lambda x: x / (1 + x), lambda x: (1 + x) ** -2, lambda w: w**-0.5 - 1, 0.5
-    ),
+    "squared_hellinger": Textbook(lambda x: x / (1 + x), lambda x: (1 + x) ** -2, lambda w: w**-0.5 - 1, 0.5),
     "jensen_shannon": Textbook(
         lambda x: torch.log(2 - torch.exp(-x)),
         lambda x: 1 / (2 * torch.exp(x) - 1),
         lambda w: math.log((1 + 1 / w) / 2),
         0.5,
     ),
-    "reverse_kl": Textbook(
-        lambda x: -torch.expm1(-x), lambda x: torch.exp(-x), lambda w: -math.log(w), 1.0
-    ),
+    "reverse_kl": Textbook(lambda x: -torch.expm1(-x), lambda x: torch.exp(-x), lambda w: -math.log(w), 1.0),
     "forward_kl": Textbook(torch.log1p, lambda x: 1 / (1 + x), lambda w: 1 / w - 1, 1.0),
 }
 

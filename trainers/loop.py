@@ -1,9 +1,10 @@
 """The training loop.
 
-    data (seeded order) → global batch → microbatches of a token budget → log-probs → loss / (tokens or pairs of the global batch)
+    data (seeded order) → global batch → packed microbatches → log-probs → loss / (tokens or pairs of the batch)
     → accumulated gradient → clip → AdamW → metrics.jsonl; at the end checkpoint/, probe, manifest.
 
-Killed anywhere, the same spec continues from the last resume state and ends with the same weights, bit for bit on one machine.
+Killed anywhere, the same spec continues from the last resume state and ends with the same weights, bit for bit on one
+machine.
 """
 
 from __future__ import annotations
@@ -114,12 +115,21 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         seconds = time.monotonic() - clock
         tokens = self.data.tokens(examples)
-        row = {"step": step + 1, "loss": loss, "learning_rate": rate, "grad_norm": norm, **metrics, "tokens": tokens}
+        row = {
+            "step": step + 1,
+            "loss": loss,
+            "learning_rate": rate,
+            "grad_norm": norm,
+            **metrics,
+            "tokens": tokens,
+        }
         self.history.append(row | {"seconds": seconds})
         events.progress(step + 1, self.steps, "step", loss=loss, tokens_per_second=tokens / seconds)
 
     def accumulate(self, examples: list[int]) -> tuple[float, dict[str, float]]:
-        """Gradients of the global batch's loss, microbatch by microbatch; returns the loss and the criterion's metrics."""
+        """Gradients of the global batch's loss, microbatch by microbatch; returns the loss and the criterion's
+        metrics.
+        """
         denominator = self.criterion.denominator(examples)
         sums = criteria.Sums()
         total = 0.0

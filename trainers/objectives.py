@@ -1,6 +1,7 @@
 """Losses as pure functions of log-probs. Sums, not means: the loop divides by the global batch's tokens or pairs.
 
-Derived in docs/objectives.md from the token MDP of "Implicit Reward as the Bridge" (arXiv 2507.00018), whose own formulas
+Derived in docs/objectives.md from the token MDP of "Implicit Reward as the Bridge" (arXiv 2507.00018), whose own
+formulas
 were not available. DPO: Rafailov et al. 2023, eq. 7.
 """
 
@@ -19,7 +20,9 @@ def sft_loss(logprobs: Tensor) -> Tensor:
 
 
 def f_sft_token_loss(logprobs: Tensor, reference: Tensor, divergence: Divergence, beta: float) -> Tensor:
-    """-sum phi(beta d_t) / beta with d_t = log pi - log pi_0; both (M,). Its gradient is SFT's, each token times phi'."""
+    """-sum phi(beta d_t) / beta with d_t = log pi - log pi_0; both (M,). Its gradient is SFT's, each token times
+    phi'.
+    """
     return -divergence.phi(beta * (logprobs - reference)).sum() / beta
 
 

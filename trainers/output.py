@@ -71,7 +71,10 @@ class Run:
     def finish(self, names: Iterable[str], summary: dict[str, Any]) -> None:
         """Write the manifest; ``names`` are files below the output directory."""
         listed = {
-            name: {"sha256": sha256_file(self.directory / name), "bytes": (self.directory / name).stat().st_size}
+            name: {
+                "sha256": sha256_file(self.directory / name),
+                "bytes": (self.directory / name).stat().st_size,
+            }
             for name in sorted(names)
         }
         manifest = {
@@ -112,7 +115,10 @@ def _cpu_name() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.machine(),
+    )
 
 
 def _now() -> str:

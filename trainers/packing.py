@@ -1,7 +1,8 @@
 """Attention over packed sequences: linear layers see the tokens of all sequences in one row without padding, attention
 sees each sequence alone.
 
-Registered with `transformers` under `NAME`; the model's forward passes ``layout`` down to it. A sequence can only attend to itself,
+Registered with `transformers` under `NAME`; the model's forward passes ``layout`` down to it. A sequence can only
+attend to itself,
 because each is a line of its own in the batch that the kernel works on.
 """
 
@@ -59,18 +60,19 @@ def packed_attention(
     sliding_window: int | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """query (1, H, N, D), key and value (1, G, N, D) with H a multiple of G → (1, N, H, D). Causal within each sequence."""
+    """query (1, H, N, D), key and value (1, G, N, D) with H a multiple of G → (1, N, H, D). Causal within each
+    sequence.
+    """
     for name in UNSUPPORTED:
         if kwargs.get(name) is not None:
             raise ValueError(f"packed attention does not apply this model's {name}")
     groups = query.shape[1] // key.shape[1]
-    if layout is None:  # an ordinary batch without padding
-        lines = query, key, value
-    else:
-        lines = tuple(_lines(states, layout) for states in (query, key, value))
+    states = (query, key, value)
+    # without a layout it is an ordinary batch, and nothing is padded
+    lines = states if layout is None else tuple(_lines(each, layout) for each in states)
     if sliding_window is not None and lines[0].shape[2] > sliding_window:
         raise ValueError(f"a sequence is longer than this model's attention window of {sliding_window}")
-    key, value = (states.repeat_interleave(groups, dim=1) if groups > 1 else states for states in lines[1:])
+    key, value = (each.repeat_interleave(groups, dim=1) if groups > 1 else each for each in lines[1:])
     with _kernel(query.device.type):
         out = scaled_dot_product_attention(lines[0], key, value, is_causal=True, scale=scaling, dropout_p=dropout)
     out = out.transpose(1, 2)  # (B, T, H, D)
@@ -83,7 +85,9 @@ def _lines(states: Tensor, layout: Layout) -> Tensor:
 
 
 def _kernel(device: str) -> contextlib.AbstractContextManager[Any]:
-    """On a CPU plain matrix products: measured twice as fast, forward and backward, as the fused kernel at 80 tokens."""
+    """On a CPU plain matrix products: measured twice as fast, forward and backward, as the fused kernel at 80
+    tokens.
+    """
     return sdpa_kernel(SDPBackend.MATH) if device == "cpu" else contextlib.nullcontext()
 
 

@@ -1,4 +1,6 @@
-"""The probe: log-probs of a fixed text, stored with each checkpoint, by which a serving engine proves what it serves."""
+"""The probe: log-probs of a fixed text, stored with each checkpoint, by which a serving engine proves what it
+serves.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,16 @@ from trainers.spec import Probe
 
 LENGTH = 256
 TEXT = (
-    "A checkpoint is only as good as the proof that it is the one being served. The harbour at dawn was quiet: three boats, "
-    "a crate of lemons, and a radio that played an old waltz. To sort the numbers 17, 4, 92 and 8, begin with the smallest. "
-    'In JSON this reads {"name": "Ada", "year": 1815, "tags": ["logic", "poetry"]}. Water boils at 100 degrees Celsius at sea '
-    "level, and a little sooner on a mountain. def area(radius): return 3.14159 * radius ** 2. Every Tuesday the baker leaves "
-    "two loaves on the step; nobody has ever asked him why. La pluie tombe doucement sur les toits de la ville. She wrote the "
-    "letter twice, kept the first copy, and sent the second without reading it again. If a train leaves at 09:45 and needs two "
-    "hours and a half, it arrives at 12:15. Questions are cheap; answers that survive a second look are not. The committee met, "
-    "argued about the colour of the shed, and adjourned. Among the stones he found a coin, a key and the handle of a cup."
+    "A checkpoint is only as good as the proof that it is the one being served. The harbour at dawn was quiet: "
+    "three boats, a crate of lemons, and a radio that played an old waltz. To sort the numbers 17, 4, 92 and 8, "
+    'begin with the smallest. In JSON this reads {"name": "Ada", "year": 1815, "tags": ["logic", "poetry"]}. '
+    "Water boils at 100 degrees Celsius at sea level, and a little sooner on a mountain. def area(radius): "
+    "return 3.14159 * radius ** 2. Every Tuesday the baker leaves two loaves on the step; nobody has ever asked "
+    "him why. La pluie tombe doucement sur les toits de la ville. She wrote the letter twice, kept the first "
+    "copy, and sent the second without reading it again. If a train leaves at 09:45 and needs two hours and a "
+    "half, it arrives at 12:15. Questions are cheap; answers that survive a second look are not. The committee "
+    "met, argued about the colour of the shed, and adjourned. Among the stones he found a coin, a key and the "
+    "handle of a cup."
 )
 
 

@@ -1,6 +1,7 @@
 """Do the weights really move? Rounding can swallow small updates, and that confounds the effect of a learning rate.
 
-Of a fixed sample of elements: the share with a non-zero intended update whose stored value changed, and |applied| / |intended|.
+Of a fixed sample of elements: the share with a non-zero intended update whose stored value changed, and |applied| /
+|intended|.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ def _sample(tensor: Tensor) -> Tensor:
 
 @torch.no_grad()
 def saved_survival(model: Any, start: Path, saved: Path) -> float | None:
-    """Of the sampled weights that training moved, the share that differs from ``start`` in the ``saved`` checkpoint too."""
+    """Of the sampled weights that training moved, the share that differs from ``start`` in the ``saved`` checkpoint
+    too.
+    """
     with _Weights(start) as before, _Weights(saved) as after:
         moved = kept = 0
         for name, parameter in model.named_parameters():

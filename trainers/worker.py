@@ -1,6 +1,7 @@
 """``python -m trainers --worker``: many specs in one process, one after another, so that imports are paid once.
 
-Each line of standard input is ``{"spec": path, "log": path}``; standard error goes to that log while the spec runs, and the
+Each line of standard input is ``{"spec": path, "log": path}``; standard error goes to that log while the spec runs,
+and the
 event ``{"event": "exit", "code": …}`` on standard output ends it. The end of standard input ends the worker.
 """
 

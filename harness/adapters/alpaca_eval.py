@@ -16,7 +16,12 @@ def write_model_outputs(completions: list[dict[str, Any]], path: Path, *, genera
 
 
 def _output(row: dict[str, Any], generator: str) -> dict[str, Any]:
-    return {"instruction": _instruction(row), "output": row["text"], "generator": generator, "dataset": "bridgebench"}
+    return {
+        "instruction": _instruction(row),
+        "output": row["text"],
+        "generator": generator,
+        "dataset": "bridgebench",
+    }
 
 
 def _instruction(row: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Checksums of parameters, computed alike inside an engine and from a checkpoint's files.
 
-They prove a weight swap in bfloat16, where two neighbouring checkpoints are nearer to each other than the arithmetic's noise.
+They prove a weight swap in bfloat16, where two neighbouring checkpoints are nearer to each other than the
+arithmetic's noise.
 Engines fuse tensors (q, k, v into one; gate and up into one): the fused checksum is computed from the parts in order.
 """
 

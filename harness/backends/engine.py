@@ -61,9 +61,7 @@ def stop_ids(checkpoint: Path) -> list[int]:
         named = files.read_json(path).get("eos_token_id") if path.exists() else None
         if named is not None:
             return list(named) if isinstance(named, list) else [int(named)]
-    raise IntegrityError(
-        f"{checkpoint} names no end-of-turn token.", "add eos_token_id to its generation_config.json"
-    )
+    raise IntegrityError(f"{checkpoint} names no end-of-turn token.", "add eos_token_id to its generation_config.json")
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,8 @@ def prove(measured: list[float], new: Probe, previous: Probe | None) -> dict[str
     """Check that ``measured`` log-probs are ``new``'s and cannot be ``previous``'s.
 
     Returns the distances found (mean and maximum over tokens, natural log). Raises SwapMismatch otherwise,
-    also when the two checkpoints are too close for the engine's noise to tell them apart: a fresh engine needs no such proof.
+    also when the two checkpoints are too close for the engine's noise to tell them apart: a fresh engine needs no
+    such proof.
     """
     found = np.asarray(measured, dtype=np.float64)
     if found.shape != new.logprobs.shape:

@@ -104,7 +104,13 @@ def run(stages: list[GenerateStage], execution: dict[str, Any]) -> int:
             loaded += 1
             for number in missing:
                 _complete_chunk(engine, stage, number, chunks[number])
-                _event(event="progress", directory=str(stage.directory), done=number + 1, total=len(chunks), unit="chunk")
+                _event(
+                    event="progress",
+                    directory=str(stage.directory),
+                    done=number + 1,
+                    total=len(chunks),
+                    unit="chunk",
+                )
         _finish(stage, len(chunks), started, time.monotonic() - clock, getattr(engine, "proof", {}))
     return 0
 
@@ -148,15 +154,15 @@ def _chunks(prompts: list[Prompt], size: int) -> list[list[Prompt]]:
 def _complete_chunk(engine: Engine, stage: GenerateStage, number: int, prompts: list[Prompt]) -> None:
     seed = stage.sampling.seed * 1_000_003 + number
     generated = engine.generate([prompt["token_ids"] for prompt in prompts], stage.sampling, seed)
-    rows = [
-        completion(engine, stage, prompt, answer) for prompt, answer in zip(prompts, generated, strict=True)
-    ]
+    rows = [completion(engine, stage, prompt, answer) for prompt, answer in zip(prompts, generated, strict=True)]
     files.write_jsonl(stage.chunk_path(number), rows)
 
 
 def completion(engine: Engine, stage: GenerateStage, prompt: Prompt, answer: Generated) -> dict[str, Any]:
     """One line of ``completions.jsonl``."""
-    identity = f"{stage.model_key}\n{prompt['prompt_id']}\n{prompt['rendered_sha256']}\n{files.canonical_json(stage.identity)}"
+    identity = (
+        f"{stage.model_key}\n{prompt['prompt_id']}\n{prompt['rendered_sha256']}\n{files.canonical_json(stage.identity)}"
+    )
     return {
         "id": files.sha256_text(identity)[:16],
         "prompt_id": prompt["prompt_id"],

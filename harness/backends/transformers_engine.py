@@ -9,7 +9,9 @@ from harness.backends.engine import Generated, Probe, Sampling, prove, stop_ids
 
 
 class TransformersEngine:
-    """Greedy or sampled batch generation with left padding; every checkpoint is loaded afresh, so no swap can go wrong."""
+    """Greedy or sampled batch generation with left padding; every checkpoint is loaded afresh, so no swap can go
+    wrong.
+    """
 
     def __init__(self, dtype: str, device: str, max_model_len: int) -> None:
         self.dtype, self.device, self.max_model_len = dtype, device, max_model_len

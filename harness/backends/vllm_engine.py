@@ -19,7 +19,14 @@ class VllmEngine:
     """The engine of this process. `load` starts it at the first checkpoint and swaps weights at the next ones."""
 
     def __init__(
-        self, dtype: str, device: str, max_model_len: int, *, kv_cache_gib: float, seed: int, refresh_head: bool = True
+        self,
+        dtype: str,
+        device: str,
+        max_model_len: int,
+        *,
+        kv_cache_gib: float,
+        seed: int,
+        refresh_head: bool = True,
     ) -> None:
         self.dtype, self.device, self.max_model_len = dtype, device, max_model_len
         self.kv_cache_gib, self.seed, self.refresh_head = kv_cache_gib, seed, refresh_head
@@ -98,9 +105,7 @@ class VllmEngine:
             detokenize=False,
             stop_token_ids=self.stop_ids,
         )
-        answers = self.llm.generate(
-            [{"prompt_token_ids": prompt} for prompt in prompts], how, use_tqdm=False
-        )
+        answers = self.llm.generate([{"prompt_token_ids": prompt} for prompt in prompts], how, use_tqdm=False)
         return [self._generated(answer.outputs[0]) for answer in answers]
 
     def _generated(self, output: Any) -> Generated:

@@ -74,14 +74,14 @@ def _from_hub(source: DataSource) -> list[dict[str, Any]]:
     from harness.models import hub_faults
 
     with hub_faults(source.source):
-        loaded = datasets.load_dataset(
-            match["repo"], source.config, split=source.split, revision=match["revision"]
-        )
+        loaded = datasets.load_dataset(match["repo"], source.config, split=source.split, revision=match["revision"])
     return rows_of(loaded, source)
 
 
 def rows_of(table: Any, source: DataSource) -> list[dict[str, Any]]:
-    """The first ``source.rows`` rows of a `datasets.Dataset`, in an order shuffled by ``source.seed`` if it is not 0."""
+    """The first ``source.rows`` rows of a `datasets.Dataset`, in an order shuffled by ``source.seed`` if it is
+    not 0.
+    """
     for ours, theirs in source.columns.items():
         if theirs not in table.column_names:
             raise ConfigError(

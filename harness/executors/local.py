@@ -1,6 +1,7 @@
 """The local executor: trainers one after another, then one engine for all checkpoints, then judging and aggregation.
 
-Trainer and engine are child processes and never share the memory. A failed stage holds up what needs it and nothing else.
+Trainer and engine are child processes and never share the memory. A failed stage holds up what needs it and nothing
+else.
 """
 
 from __future__ import annotations
@@ -86,7 +87,9 @@ class LocalExecutor:
 
     def _locked(self, stage: Stage) -> contextlib.AbstractContextManager[int]:
         return self.store.lock(
-            stage.kind, stage.key, lambda: self.reporter.message(f"waiting for another run that works on {stage.name}")
+            stage.kind,
+            stage.key,
+            lambda: self.reporter.message(f"waiting for another run that works on {stage.name}"),
         )
 
     def _reuse(self, stage: Stage) -> None:
@@ -183,7 +186,11 @@ class LocalExecutor:
         log = self._log(first.name)
         by_directory = {entry["directory"]: stage for entry, stage in zip(entries, wanted, strict=True)}
         code = process.run_module(
-            "harness.backends.job", [str(job)], log, lambda event: self._engine_event(by_directory, event), descriptors
+            "harness.backends.job",
+            [str(job)],
+            log,
+            lambda event: self._engine_event(by_directory, event),
+            descriptors,
         )
         if code == 130:
             raise KeyboardInterrupt

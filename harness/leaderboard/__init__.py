@@ -15,7 +15,8 @@ __all__ = ["build"]
 def build(board: dict[str, Any], rows: list[Row], samples: dict[str, list[Row]], destination: Path) -> None:
     """Write the board to ``destination``, replacing what was there only when the new one is whole.
 
-    ``board`` describes it (title, benchmark, judge, baseline, notes, provenance), ``rows`` are its lines with the keys of
+    ``board`` describes it (title, benchmark, judge, baseline, notes, provenance), ``rows`` are its lines with the
+    keys of
     docs/files.md, ``samples`` the completions to show per row.
     """
     build_board(board, rows, samples, destination)

@@ -59,7 +59,12 @@ def columns_for(rows: list[Row]) -> list[Column]:
     return [
         *parts,
         Column("pass_rate", "Pass all", f"all prompts: {pass_help}", interval=True),
-        Column("win_rate", "Win rate", "against the baseline, ties one half, 95 % bootstrap interval", interval=True),
+        Column(
+            "win_rate",
+            "Win rate",
+            "against the baseline, ties one half, 95 % bootstrap interval",
+            interval=True,
+        ),
         Column("lc_win_rate", "LC win", "length-controlled win rate, 95 % bootstrap interval", interval=True),
         Column("mean_length", "Length", "mean characters of a response", digits=0),
         Column("truncation_rate", "Cut", "percent of responses that hit the token limit"),

@@ -30,16 +30,24 @@ def write(board: dict[str, Any], rows: list[Row], folder: Path) -> None:
 
 
 def _draw(board: dict[str, Any], rows: list[Row], pyplot: Any) -> Any:
-    panels = [(PARTS.get(part, part) + f" ({part})", Column("pass_rate", "", "", part, interval=True)) for part in parts_of(rows)]
+    panels = [
+        (PARTS.get(part, part) + f" ({part})", Column("pass_rate", "", "", part, interval=True))
+        for part in parts_of(rows)
+    ]
     panels.append((f"win rate against {board['baseline']}", Column("win_rate", "", "", interval=True)))
     height = 1.1 + 0.28 * len(rows)
-    figure, axes = pyplot.subplots(1, len(panels), figsize=(2.0 + 2.1 * len(panels), height), sharey=True, layout="constrained")
+    figure, axes = pyplot.subplots(
+        1, len(panels), figsize=(2.0 + 2.1 * len(panels), height), sharey=True, layout="constrained"
+    )
     for axis, (title, column) in zip(axes, panels, strict=True):
         _panel(axis, rows, column)
         axis.set_title(title, fontsize=9)
     axes[0].set_yticks(range(len(rows)), [row["row"] for row in rows])
     axes[0].invert_yaxis()
-    figure.supxlabel("percent, with 95 % intervals (one training seed)" if _one_seed(board) else "percent, with 95 % intervals", fontsize=9)
+    figure.supxlabel(
+        "percent, with 95 % intervals (one training seed)" if _one_seed(board) else "percent, with 95 % intervals",
+        fontsize=9,
+    )
     return figure
 
 

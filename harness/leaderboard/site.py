@@ -1,4 +1,6 @@
-"""The static site: ``index.html`` and a page of completions per row. Self-contained; everything from a model is escaped."""
+"""The static site: ``index.html`` and a page of completions per row. Self-contained; everything from a model is
+escaped.
+"""
 
 from __future__ import annotations
 

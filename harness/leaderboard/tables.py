@@ -29,7 +29,11 @@ def as_markdown(board: dict[str, Any], rows: list[Row]) -> str:
     heading = ["rank", "row", "lr", *(column.title.lower() for column in columns)]
     lines = [f"# {board['title']}", "", _line(heading), _line(["---"] * 3 + ["---:"] * len(columns))]
     lines += [_line([_rank(row), row["row"], learning_rate(row), *_cells(row, columns)]) for row in rows]
-    lines += ["", f"Benchmark: {board['benchmark']}; judge: {board['judge']}; baseline: {board['baseline']}.", ""]
+    lines += [
+        "",
+        f"Benchmark: {board['benchmark']}; judge: {board['judge']}; baseline: {board['baseline']}.",
+        "",
+    ]
     return "\n".join(lines + [f"- {note}" for note in board.get("notes", [])]) + "\n"
 
 

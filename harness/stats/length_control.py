@@ -2,8 +2,10 @@
 
     logit P = b0 tanh((len_base - len_model) / std) + b1
 
-fitted to the preferences (ties are one half), the length term then set to 0: LC = 100 sigmoid(b1). After Dubois et al. 2024,
-"Length-Controlled AlpacaEval", without its instruction difficulties. std is that of the differences (ddof 1); b0 carries a ridge of 0.01
+fitted to the preferences (ties are one half), the length term then set to 0: LC = 100 sigmoid(b1). After Dubois et
+al. 2024,
+"Length-Controlled AlpacaEval", without its instruction difficulties. std is that of the differences (ddof 1); b0
+carries a ridge of 0.01
 on the summed loss, b1 none, so that preferences which do not depend on length give back the plain win rate.
 """
 
@@ -61,7 +63,9 @@ def _why_not(preferences: Values, difference: Values) -> str | None:
 
 
 def separable(preferences: Values, difference: Values) -> bool:
-    """Whether a threshold on the length difference splits all wins from all losses, so that the fit has no finite optimum."""
+    """Whether a threshold on the length difference splits all wins from all losses, so that the fit has no finite
+    optimum.
+    """
     hard = (preferences == 0) | (preferences == 1)
     if not hard.all():
         return False  # a soft preference bounds the likelihood

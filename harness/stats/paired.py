@@ -1,4 +1,6 @@
-"""Comparing rows on the same instructions: sign-flip test, Holm's correction, ranks with ties, detectable difference."""
+"""Comparing rows on the same instructions: sign-flip test, Holm's correction, ranks with ties, detectable
+difference.
+"""
 
 from __future__ import annotations
 
@@ -50,14 +52,15 @@ def holm(p_values: list[float]) -> list[float]:
 def compare_all(scores: dict[str, dict[str, float]], *, seed: int, alpha: float = 0.05) -> dict[str, Any]:
     """Every pair of rows on the instructions both answered; ``scores`` row → {prompt_id: value in [0, 1]}.
 
-    Returns ``ranks`` (1 + number of rows significantly better after Holm over all pairs), ``pairs`` in points (0 to 100), and the
+    Returns ``ranks`` (1 + number of rows significantly better after Holm over all pairs), ``pairs`` in points (0 to
+    100), and the
     smallest detectable difference for the median pair's spread.
     """
     pairs = [_pair(a, b, scores, seed) for a, b in itertools.combinations(scores, 2)]
     for pair, adjusted in zip(pairs, holm([pair["p_value"] for pair in pairs]), strict=True):
         pair["p_holm"] = adjusted
         pair["significant"] = adjusted < alpha
-    ranks = {row: 1 for row in scores}
+    ranks = dict.fromkeys(scores, 1)
     for pair in pairs:
         if pair["significant"]:
             ranks[pair["b"] if pair["difference"] > 0 else pair["a"]] += 1

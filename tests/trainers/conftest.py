@@ -23,9 +23,7 @@ CHATS = [
 
 
 def sft_rows() -> list[dict[str, Any]]:
-    turns = [
-        [{"role": "user", "content": user}, {"role": "assistant", "content": answer}] for user, answer in CHATS
-    ]
+    turns = [[{"role": "user", "content": user}, {"role": "assistant", "content": answer}] for user, answer in CHATS]
     return [{"id": f"row-{number}", "messages": messages} for number, messages in enumerate(turns)]
 
 

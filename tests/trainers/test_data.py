@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.trainers.conftest import preference_rows, sft_rows, write_rows
 
+from tests.trainers.conftest import preference_rows, sft_rows, write_rows
 from trainers.checkpoint import load_tokenizer
 from trainers.data import Renderer, TokenData, epoch_order
 from trainers.errors import TrainerError
@@ -29,7 +29,9 @@ def test_exactly_the_response_and_its_end_of_turn_token_are_trained_on(tiny_chec
     assert decoded(tiny_checkpoint, sft_data, trained=True) == [f"{answer}<|im_end|>" for answer in answers]
 
 
-def test_the_end_of_turn_token_is_trained_on_although_it_is_the_padding_token_too(tiny_checkpoint: Path) -> None:
+def test_the_end_of_turn_token_is_trained_on_although_it_is_the_padding_token_too(
+    tiny_checkpoint: Path,
+) -> None:
     renderer = Renderer(tiny_checkpoint)
     assert renderer.tokenizer.pad_token_id == renderer.tokenizer.eos_token_id
     example = renderer.example(sft_rows()[0]["messages"])
@@ -67,7 +69,13 @@ def test_truncation_keeps_the_head_counts_and_drops_rows_without_a_response(
     tiny_checkpoint: Path, tmp_path: Path, run_spec: Any
 ) -> None:
     rows = write_rows(tmp_path / "rows.jsonl", sft_rows())
-    spec = {"kind": "tokenize", "format": "sft", "model": str(tiny_checkpoint), "rows": str(rows), "max_length": 60}
+    spec = {
+        "kind": "tokenize",
+        "format": "sft",
+        "model": str(tiny_checkpoint),
+        "rows": str(rows),
+        "max_length": 60,
+    }
     out = run_spec(tmp_path / "out", **spec)
     summary = json.loads((out / "manifest.json").read_text())["summary"]
     assert summary["dropped"] == ["row-3"]
@@ -76,11 +84,18 @@ def test_truncation_keeps_the_head_counts_and_drops_rows_without_a_response(
     assert max(data.length(sequence) for sequence in range(data.sequences)) == 60
 
 
-def test_a_limit_that_leaves_no_response_at_all_is_an_error(tiny_checkpoint: Path, tmp_path: Path, run_spec: Any) -> None:
+def test_a_limit_that_leaves_no_response_at_all_is_an_error(
+    tiny_checkpoint: Path, tmp_path: Path, run_spec: Any
+) -> None:
     rows = write_rows(tmp_path / "rows.jsonl", sft_rows())
     with pytest.raises(TrainerError, match="none of the 8 rows"):
         run_spec(
-            tmp_path / "out", kind="tokenize", format="sft", model=str(tiny_checkpoint), rows=str(rows), max_length=4
+            tmp_path / "out",
+            kind="tokenize",
+            format="sft",
+            model=str(tiny_checkpoint),
+            rows=str(rows),
+            max_length=4,
         )
     assert not (tmp_path / "out" / "manifest.json").exists()
 
@@ -99,7 +114,12 @@ def test_a_prompt_that_leaves_no_room_names_itself_and_the_setting(
     rows = write_rows(tmp_path / "rows.jsonl", [{"id": "long", "messages": [{"role": "user", "content": "x" * 50}]}])
     with pytest.raises(TrainerError, match='prompt "long" has') as caught:
         run_spec(
-            tmp_path / "out", kind="tokenize", format="prompts", model=str(tiny_checkpoint), rows=str(rows), max_length=40
+            tmp_path / "out",
+            kind="tokenize",
+            format="prompts",
+            model=str(tiny_checkpoint),
+            rows=str(rows),
+            max_length=40,
         )
     assert "max_new_tokens" in caught.value.hint
 
@@ -132,7 +152,8 @@ def test_a_template_that_renders_the_beginning_differently_is_refused_with_both_
 
 
 def test_a_response_without_an_end_of_turn_token_gets_one(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    template = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"
+    turns = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}"
+    template = turns + "{% if add_generation_prompt %}[assistant]{% endif %}"
     renderer = Renderer(template_copy(tiny_checkpoint, tmp_path / "m", template))
     example = renderer.example(sft_rows()[0]["messages"])
     assert example.token_ids[-1] == renderer.tokenizer.eos_token_id

@@ -88,9 +88,7 @@ def test_alpha_members_equal_their_twins_after_unit_scaling(alpha: float, twin: 
 @pytest.mark.parametrize(("alpha", "limit"), [(1 - 1e-6, "reverse_kl"), (1e-6, "forward_kl")])
 def test_alpha_tends_to_the_kl_divergences(alpha: float, limit: str) -> None:
     x = torch.linspace(-0.3, 0.9, 25, dtype=torch.float64)
-    torch.testing.assert_close(
-        Divergence("alpha", alpha=alpha).phi(x), Divergence(limit).phi(x), atol=1e-5, rtol=1e-5
-    )
+    torch.testing.assert_close(Divergence("alpha", alpha=alpha).phi(x), Divergence(limit).phi(x), atol=1e-5, rtol=1e-5)
 
 
 def test_pearson_has_no_pull_at_two_and_pushes_back_or_stops_beyond() -> None:

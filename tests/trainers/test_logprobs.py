@@ -1,4 +1,6 @@
-"""Log-probs from the packed body and the chunked head against a plain softmax over full logits, one sequence at a time."""
+"""Log-probs from the packed body and the chunked head against a plain softmax over full logits, one sequence at a
+time.
+"""
 
 from __future__ import annotations
 

@@ -53,9 +53,7 @@ def test_no_f_sft_loss_is_below_the_total_variation_loss(name: str) -> None:
 def test_the_gradient_of_f_sft_weighs_each_token_by_the_slope() -> None:
     logprobs, reference = tokens(3)
     divergence = Divergence("jensen_shannon")
-    (gradient,) = torch.autograd.grad(
-        objectives.f_sft_token_loss(logprobs, reference, divergence, beta=0.3), logprobs
-    )
+    (gradient,) = torch.autograd.grad(objectives.f_sft_token_loss(logprobs, reference, divergence, beta=0.3), logprobs)
     expected = -divergence.slope(0.3 * (logprobs.detach() - reference))
     torch.testing.assert_close(gradient, expected, atol=1e-12, rtol=1e-12)
 
@@ -123,9 +121,7 @@ def test_sft_loss_and_gradient_equal_trls(tiny_checkpoint: Path, batch: Microbat
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_dpo_loss_and_gradient_equal_trls(
-    tiny_checkpoint: Path, batch: Microbatch, tmp_path: Path
-) -> None:
+def test_dpo_loss_and_gradient_equal_trls(tiny_checkpoint: Path, batch: Microbatch, tmp_path: Path) -> None:
     from datasets import Dataset
     from transformers import AutoTokenizer
     from trl import DPOConfig, DPOTrainer
@@ -143,7 +139,11 @@ def test_dpo_loss_and_gradient_equal_trls(
         label_smoothing=0.0, max_length=None, gradient_checkpointing=False,
     )  # fmt: skip
     trainer = DPOTrainer(
-        model=model, ref_model=reference, args=config, processing_class=tokenizer, train_dataset=Dataset.from_list(trl_rows())
+        model=model,
+        ref_model=reference,
+        args=config,
+        processing_class=tokenizer,
+        train_dataset=Dataset.from_list(trl_rows()),
     )
     theirs = trainer.compute_loss(trainer.model, next(iter(trainer.get_train_dataloader())))
     their_gradient = gradients(trainer.model, theirs)

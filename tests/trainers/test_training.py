@@ -77,7 +77,10 @@ def test_accumulation_does_not_change_loss_or_gradient(
     found = []
     for budget in (1, 150, 300, 100_000):  # one example at a time … all at once
         spec = train_spec(tiny_checkpoint, sft_data, tmp_path, batch_size=8, max_tokens_per_microbatch=budget)
-        spec |= {"objective": OBJECTIVES[objective], **data_of(objective, sft_data, preference_data, references)}
+        spec |= {
+            "objective": OBJECTIVES[objective],
+            **data_of(objective, sft_data, preference_data, references),
+        }
         trainer = trainer_in(dtype, spec)
         loss, _ = trainer.accumulate(list(range(8)))
         found.append((loss, gradient(trainer)))
@@ -170,7 +173,9 @@ def test_killed_at_a_random_step_the_resumed_run_ends_with_the_same_bits(
 ) -> None:
     outputs = {}
     for name in ("undisturbed", "killed"):
-        spec = train_spec(tiny_checkpoint, sft_data, tmp_path / name, epochs=20, checkpoint_every=1, autocast="bfloat16")
+        spec = train_spec(
+            tiny_checkpoint, sft_data, tmp_path / name, epochs=20, checkpoint_every=1, autocast="bfloat16"
+        )
         outputs[name] = write_spec(tmp_path / f"{name}.json", spec)
     assert run_cli(outputs["undisturbed"]).returncode == 0
     child = subprocess.Popen([sys.executable, "-m", "trainers", str(outputs["killed"])], stderr=subprocess.DEVNULL)
@@ -277,7 +282,9 @@ def test_a_wrong_spec_is_refused_by_setting(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_trainers_run_on_their_own_and_report_a_missing_checkpoint_in_one_paragraph(tmp_path: Path) -> None:
+def test_the_trainers_run_on_their_own_and_report_a_missing_checkpoint_in_one_paragraph(
+    tmp_path: Path,
+) -> None:
     spec = {"kind": "probe", "output": str(tmp_path / "out"), "model": str(tmp_path / "nothing")}
     done = run_cli(write_spec(tmp_path / "spec.json", spec))
     assert done.returncode == 2
@@ -295,7 +302,11 @@ def test_a_full_disk_is_told_in_one_paragraph_and_nothing_counts_as_finished(
 
     spec = write_spec(tmp_path / "spec.json", train_spec(tiny_checkpoint, sft_data, tmp_path / "out"))
     done = subprocess.run(
-        [sys.executable, "-m", "trainers", str(spec)], capture_output=True, text=True, preexec_fn=small_files, check=False
+        [sys.executable, "-m", "trainers", str(spec)],
+        capture_output=True,
+        text=True,
+        preexec_fn=small_files,
+        check=False,
     )
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr

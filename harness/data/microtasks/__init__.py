@@ -1,9 +1,9 @@
 """``builtin:microtasks``: short instruction-following tasks with exact verifiers, made from a seed.
 
-Fifteen trained families, five that are never trained (part ``out``) and general prompts that the untouched base
-model passes (part ``retain``). The four splits share no phrasing and no value. docs/microtasks.md describes the
-families and what the base model scores on dev. Stands at both ends of the flow: `build` feeds training and
-generation, `score` is the rules judge's verifier.
+Twenty trained families, six that are never trained (part ``out``) and general prompts that the untouched
+base model passes (part ``retain``). The four splits share no phrasing and no value. docs/microtasks.md
+describes the families and what the base model scores on dev. Stands at both ends of the flow: `build` feeds
+training and generation, `score` is the rules judge's verifier.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ FAMILIES: tuple[str, ...] = tuple(family.name for family in assembly.FAMILIES)
 def build(split: Split, *, rows: int | None, seed: int = 0) -> list[dict[str, Any]]:
     """The rows of ``split``; None asks for its default number (384 train, 160 preference, 300 dev and eval).
 
-    train: ``{id, messages, family, part, check}``, the assistant's demonstration last. preference: ``{id, prompt,
-    chosen, rejected, family, part, check}``. dev and eval: ``{id, messages, family, part, check}``, the user last,
-    in the shares in 0.6, out 0.2, retain 0.2. Another ``seed`` makes other tasks of the same split. Raises
-    ConfigError for a split that does not exist and for more rows than there are different tasks.
+    train: ``{id, messages, family, part, check}``, the assistant's demonstration last. preference: ``{id,
+    prompt, chosen, rejected, family, part, check}``. dev and eval: ``{id, messages, family, part, check}``,
+    the user last, in the shares in 0.6, out 0.2, retain 0.2. Another ``seed`` makes other tasks of the same
+    split. Raises ConfigError for a split that does not exist and for more rows than there are different
+    tasks.
     """
     if split not in SPLITS:
         raise ConfigError(
@@ -37,9 +38,7 @@ def build(split: Split, *, rows: int | None, seed: int = 0) -> list[dict[str, An
         )
     count = assembly.DEFAULT_ROWS[split] if rows is None else rows
     if count < 1:
-        raise ConfigError(
-            f"builtin:microtasks, split {split}: {count} rows are not possible.", "ask for 1 or more"
-        )
+        raise ConfigError(f"builtin:microtasks, split {split}: {count} rows are not possible.", "ask for 1 or more")
     return assembly.assemble(split, count, seed)
 
 

@@ -1,7 +1,7 @@
-"""From families to rows: which family comes when, one task a row, no task twice, in the shapes that stages read.
+"""From families to rows: which family comes when, no task twice, in the shapes that stages read.
 
-Row k of a family depends on the split, the seed and the family's rows before it, never on how many rows are asked
-for: a smaller data set holds the first rows of each family of a larger one.
+Row k of a family depends on the split, the seed and the family's rows before it, never on how many rows are
+asked for: a smaller data set holds the first rows of each family of a larger one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from harness.data.microtasks import formats, held_out, language, letters, lists, numbers, retain
+from harness.data.microtasks import formats, held_out, language, letters, lists, numbers, retain, writing
 from harness.data.microtasks.family import Family, Part, Task
 from harness.data.microtasks.pools import Draw, Pool, Split
 from harness.errors import ConfigError
@@ -27,6 +27,7 @@ FAMILIES: tuple[Family, ...] = (
     *formats.FAMILIES,
     *numbers.FAMILIES,
     *language.FAMILIES,
+    *writing.FAMILIES,
     *held_out.FAMILIES,
     *retain.FAMILIES,
 )
@@ -44,7 +45,7 @@ class Item:
 
 
 def assemble(split: Split, rows: int, seed: int) -> list[dict[str, Any]]:
-    """``rows`` rows of ``split`` in its shape. Raises ConfigError where a family runs out of different tasks."""
+    """``rows`` rows of ``split`` in its shape. Raises ConfigError where a family runs out of tasks."""
     shape = {"train": _sft_row, "preference": _preference_row}.get(split, _prompt_row)
     return [shape(item) for item in items(split, rows, seed)]
 

@@ -1,7 +1,7 @@
 """What a task family is: phrasings per split, and a function that makes one task from a split's values.
 
-`lists`, `letters`, `formats`, `numbers` and `language` hold the trained families, `held_out` those that are never
-trained, `retain` the general prompts; `assembly` turns them into rows.
+`lists`, `letters`, `formats`, `numbers`, `language` and `writing` hold the trained families, `held_out`
+those that are never trained, `retain` the general prompts; `assembly` turns them into rows.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ Check = dict[str, Any]
 
 @dataclass(frozen=True)
 class Task:
-    """One task. ``values`` identifies it within its family; ``fields`` fill a phrasing's braces.
+    """One task. ``values`` identifies it within its family; ``fields`` fill a phrasing.
 
-    ``rejected`` holds plausible responses that violate something. Tasks that are never trained on have neither
-    these nor a demonstration.
+    ``rejected`` holds plausible responses that violate something. Tasks that are never trained on have
+    neither these nor a demonstration.
     """
 
     values: tuple[Any, ...]
@@ -54,6 +54,11 @@ CHATTER = (
 def chatty(draw: Draw, answer: str) -> str:
     """``answer`` in talk that the prompt did not ask for."""
     return draw.pick(CHATTER).replace("{}", answer)
+
+
+def with_article(word: str) -> str:
+    """``word`` after "a" or "an"; right for all things and animals of the pools."""
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
 
 
 def listed(items: list[str]) -> str:

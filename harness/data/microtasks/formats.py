@@ -9,7 +9,10 @@ from harness.data.microtasks.letters import plain_sentence
 from harness.data.microtasks.pools import Draw, Pool
 
 MARKS = (("[[", "]]"), ("<<", ">>"), ("((", "))"), ("##", "##"), ("**", "**"), ("{{", "}}"))
-MONTHS = "January,February,March,April,May,June,July,August,September,October,November,December".split(",")
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 
 
 def json_record(pool: Pool, draw: Draw) -> Task:
@@ -24,7 +27,7 @@ def json_record(pool: Pool, draw: Draw) -> Task:
             ),
             (f"{name} from {city} is {number}.", {"name": name, "city": city, "age": number}),
             (
-                f"{name} bought a {thing} for {number} dollars.",
+                f"{name} bought the {thing} for {number} dollars.",
                 {"name": name, "item": thing, "price": number},
             ),
             (f"The {thing} costs {number} dollars.", {"item": thing, "price": number}),

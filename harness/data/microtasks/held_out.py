@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.data.microtasks.family import Family, Task, listed
+from harness.data.microtasks.family import Family, Task, listed, with_article
 from harness.data.microtasks.letters import FRAMES
 from harness.data.microtasks.pools import Draw, Pool
 
@@ -13,7 +13,14 @@ def table_row(pool: Pool, draw: Draw) -> Task:
     return Task(
         values=tuple(items),
         fields={"items": listed(items)},
-        check={"verifier": "sequence", "items": items, "separator": "|", "opening": "|", "closing": "|"},
+        check={
+            "verifier": "sequence",
+            "items": items,
+            "separator": "|",
+            "opening": "|",
+            "closing": "|",
+            "any_case": True,
+        },
     )
 
 
@@ -23,7 +30,7 @@ def reverse_list(pool: Pool, draw: Draw) -> Task:
     return Task(
         values=tuple(items),
         fields={"items": listed(items)},
-        check={"verifier": "sequence", "items": items[::-1], "separator": ";"},
+        check={"verifier": "sequence", "items": items[::-1], "separator": ";", "any_case": True},
     )
 
 
@@ -34,7 +41,17 @@ def list_member(pool: Pool, draw: Draw) -> Task:
     return Task(
         values=(present, *items, other),
         fields={"items": listed(items), "word": draw.pick(items) if present else other},
-        check={"verifier": "exact", "accept": ["yes" if present else "no"]},
+        check={"verifier": "opens_with", "accept": ["yes" if present else "no"]},
+    )
+
+
+def definition(pool: Pool, draw: Draw) -> Task:
+    """One sentence that says what something is."""
+    thing = pool.word("thing")
+    return Task(
+        values=(thing,),
+        fields={"thing": thing, "one": with_article(thing)},
+        check={"verifier": "sentence", "contains": [thing], "min_words": 4, "max_words": 25},
     )
 
 
@@ -101,12 +118,27 @@ FAMILIES = (
         list_member,
         {
             "dev": (
-                "Is {word} one of these: {items}? Answer only yes or no, in small letters.",
-                "List: {items}. Does it contain {word}? Reply with yes or no (lower case, no punctuation).",
+                "Is {word} in this list: {items}? Answer yes or no.",
+                "List: {items}. Does the list contain {word}? Begin with yes or no.",
             ),
             "eval": (
-                "Look at {items}. Can you find {word} there? Say just yes or no, in small letters.",
-                "Does {word} appear in the list {items}? One small word, yes or no, without a full stop.",
+                "Look at {items}. Can you find {word} there? Start with yes or no.",
+                "Does {word} appear in the list {items}? Let the answer open with yes or no.",
+            ),
+        },
+        "out",
+    ),
+    Family(
+        "definition",
+        definition,
+        {
+            "dev": (
+                "What is {one}? Answer in one sentence of at most 25 words.",
+                "Define the word {thing} in one sentence, using no more than 25 words.",
+            ),
+            "eval": (
+                "Explain in a single sentence of up to 25 words what {one} is.",
+                "In one sentence (25 words or fewer): what does {thing} mean?",
             ),
         },
         "out",

@@ -1,4 +1,4 @@
-"""Trained families about meaning: labels from a closed set, extraction, a sentence within limits."""
+"""Trained families about meaning: labels from a closed set, yes or no, extraction."""
 
 from __future__ import annotations
 
@@ -10,20 +10,11 @@ REVIEWS = (
     "I found this {thing} {word}.",
     "Our stay in {city} was {word}.",
     "{name} said the {thing} is really {word}.",
-    "What a {word} {thing}!",
+    "The {thing} in {city} looks {word}.",
 )
 OPINION = {"praise": "positive", "blame": "negative"}
 GROUPS = ("animal", "food", "clothing")
-# Two nouns' worth of filling for the sentences that demonstrate `short_sentence`.
-ENDINGS = (
-    "stands in the corner of the room",
-    "is older than it looks",
-    "belongs to my best friend",
-    "is the first thing we see",
-    "is new and very useful",
-    "was a gift from {name}",
-    "came from a market in {city}",
-)
+NOUNS = {"animal": "an animal", "food": "a kind of food", "clothing": "a piece of clothing"}
 
 
 def review_label(pool: Pool, draw: Draw) -> Task:
@@ -37,9 +28,9 @@ def review_label(pool: Pool, draw: Draw) -> Task:
     return Task(
         values=(text,),
         fields={"text": text},
-        check={"verifier": "exact", "accept": [label]},
+        check={"verifier": "short_answer", "accept": [label]},
         chosen=label,
-        rejected=(chatty(draw, label), other, f"The review is {label}.", label.title(), "neutral"),
+        rejected=(chatty(draw, label), other, f"The review is {label}.", f"{label} or {other}", "neutral"),
     )
 
 
@@ -63,13 +54,37 @@ def group_label(pool: Pool, draw: Draw) -> Task:
     )
 
 
+def is_kind(pool: Pool, draw: Draw) -> Task:
+    """Whether a word is of a kind; the answer opens with yes or no."""
+    group = draw.pick(GROUPS)
+    # Many animals are food too, so nobody is asked whether an animal is food.
+    others = [other for other in GROUPS if other != group and (group, other) != ("animal", "food")]
+    asked = draw.pick((group, draw.pick(others)))
+    word, noun = pool.word(group), NOUNS[asked]
+    right = "Yes" if group == asked else "No"
+    wrong = "No" if right == "Yes" else "Yes"
+    reply = f"{right}, {word} is {noun}." if right == "Yes" else f"No, {word} is not {noun}."
+    return Task(
+        values=(word, asked),
+        fields={"word": word, "noun": noun},
+        check={"verifier": "opens_with", "accept": [right.lower()]},
+        chosen=reply,
+        rejected=(
+            f"Good question! {reply}",
+            reply.replace(right, wrong, 1),
+            f"{wrong}.",
+            f"I would say {right.lower()}.",
+        ),
+    )
+
+
 def extract_fact(pool: Pool, draw: Draw) -> Task:
     """One fact copied from a short text."""
     name, city, thing, number = pool.word("name"), pool.word("city"), pool.word("thing"), pool.number(10, 99)
     text = draw.pick(
         (
-            f"On Monday {name} took bus {number} to {city} and forgot a {thing} there.",
-            f"{name} sold a {thing} in {city} for {number} dollars.",
+            f"On Monday {name} took bus {number} to {city} and forgot the {thing} there.",
+            f"{name} sold the {thing} in {city} for {number} dollars.",
             f"The {thing} was sent from {city} by {name} and weighs {number} pounds.",
             f"In {city}, {name} waited {number} minutes for the {thing}.",
         )
@@ -81,35 +96,9 @@ def extract_fact(pool: Pool, draw: Draw) -> Task:
     return Task(
         values=(text, kind),
         fields={"text": text, "kind": kind},
-        check={"verifier": "exact", "accept": [answer]},
+        check={"verifier": "short_answer", "accept": [answer]},
         chosen=answer,
         rejected=(chatty(draw, answer), wrong, f"The {kind} is {answer}.", text, f"{answer}, {wrong}"),
-    )
-
-
-def short_sentence(pool: Pool, draw: Draw) -> Task:
-    """One sentence about a thing, in small letters, with few words and a full stop."""
-    thing, limit = pool.word("thing"), draw.between(9, 13)
-    ending = draw.pick(ENDINGS).format(name=pool.word("name"), city=pool.word("city"))
-    answer = f"the {thing} {ending}.".lower()
-    return Task(
-        values=(thing, limit),
-        fields={"thing": thing, "limit": limit},
-        check={
-            "verifier": "sentence",
-            "contains": [thing],
-            "min_words": 3,
-            "max_words": limit,
-            "case": "lower",
-        },
-        chosen=answer,
-        rejected=(
-            chatty(draw, answer),
-            f"The {thing} {ending}.",
-            answer.rstrip("."),
-            f"{answer} it is a very nice {thing}.",
-            f"the {thing} {ending} and everybody who comes to visit us likes to look at it for a while.",
-        ),
     )
 
 
@@ -119,21 +108,21 @@ FAMILIES = (
         review_label,
         {
             "train": (
-                "Is this review positive or negative? Answer with one word in small letters: {text}",
+                "Is this review positive or negative? Answer with one word: {text}",
                 "Label the text as positive or negative. Reply with the label only. Text: {text}",
-                "{text}\nIs that positive or negative? One lower-case word, no punctuation.",
+                "{text}\nIs that positive or negative? Answer with the word alone.",
                 "Choose the right label, positive or negative, and write nothing else. Review: {text}",
             ),
             "preference": (
                 "Review: {text} Give just one of these labels: positive, negative.",
-                "Decide whether this is positive or negative and reply with that one small word: {text}",
+                "Decide whether this is positive or negative and reply with that one word: {text}",
             ),
             "dev": (
-                "Sort this comment into positive or negative. The label alone, in small letters: {text}",
+                "Is the comment positive or negative? Only the label. {text}",
                 "Comment: {text}\nLabel (positive / negative), one word only:",
             ),
             "eval": (
-                'Somebody wrote: "{text}" Return a single lower-case label, either positive or negative.',
+                'Somebody wrote: "{text}" Return a single label, either positive or negative.',
                 "How does this sound, positive or negative? Respond using only that word: {text}",
             ),
         },
@@ -143,7 +132,7 @@ FAMILIES = (
         group_label,
         {
             "train": (
-                "Is {word} in the group {groups}? Reply with the group in angle brackets, like <group>.",
+                "Which group has {word} in it: {groups}? Reply with the group in angle brackets: <group>.",
                 "Classify {word}. Groups: {groups}. Write only the group between < and >.",
                 "Put {word} into one of {groups}. Format: <group>",
                 "Groups: {groups}. Word: {word}. Give the fitting group inside <> and nothing else.",
@@ -159,6 +148,30 @@ FAMILIES = (
             "eval": (
                 "Tag the word {word} with one of these: {groups}. The tag stands in angle brackets, alone.",
                 "Decide among {groups} for {word}; print just the chosen one surrounded by < and >.",
+            ),
+        },
+    ),
+    Family(
+        "is_kind",
+        is_kind,
+        {
+            "train": (
+                "Is {word} {noun}? Answer yes or no.",
+                "Yes or no: would you say that {word} is {noun}?",
+                "Tell me whether {word} is {noun}. Start with yes or no.",
+                "Word: {word}. Is that {noun}? Begin your answer with yes or no.",
+            ),
+            "preference": (
+                "Could {word} be {noun}? The answer starts with yes or no.",
+                "Does {word} count as {noun}? Say yes or no first.",
+            ),
+            "dev": (
+                "Would people call {word} {noun}? Answer with yes or no.",
+                "I wonder if {word} is {noun}. Yes or no?",
+            ),
+            "eval": (
+                "Do you think {word} is {noun}? Yes or no, please.",
+                "{word}: {noun} or not? Reply with yes or no.",
             ),
         },
     ),
@@ -183,30 +196,6 @@ FAMILIES = (
             "eval": (
                 "Here is a note: {text} State the {kind} it contains, without a sentence around it.",
                 "Note: {text}\nYour reply is the {kind} from the note, no more.",
-            ),
-        },
-    ),
-    Family(
-        "short_sentence",
-        short_sentence,
-        {
-            "train": (
-                "Write a sentence with {thing}: small letters, at most {limit} words, a full stop at the end.",
-                "Use {thing} in one sentence of up to {limit} words. No capitals; end with a full stop.",
-                "One sentence about a {thing}: only lower case, up to {limit} words, ending in a full stop.",
-                "In {limit} words or fewer and no capital letter, write a sentence on the {thing}, then a full stop.",
-            ),
-            "preference": (
-                "Make a lower-case sentence with the word {thing}, {limit} words or fewer, full stop at the end.",
-                "Write a sentence containing {thing} without capitals. Limit: {limit} words, then a full stop.",
-            ),
-            "dev": (
-                "Say something about a {thing}: one sentence, {limit} words at most, all letters small, full stop.",
-                "Give me one sentence with {thing} in it: up to {limit} words, no capitals, a full stop.",
-            ),
-            "eval": (
-                "Compose a sentence mentioning the {thing}; small letters alone, within {limit} words, full stop.",
-                "Task: a sentence of no more than {limit} words that includes {thing}, no capitals, full stop.",
             ),
         },
     ),

@@ -1,4 +1,4 @@
-"""Trained families about letters and casing: initials, spelling, capital and small letters."""
+"""Trained families about letters and casing: initials, upper and lower case."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ FRAMES = (
     "The {a} is next to the {b}.",
     "My {a} is older than your {b}.",
     "We left the {a} behind the {b}.",
-    "A {a} stood near the {b}.",
-    "{name} drew a {a} and a {b}.",
+    "The {a} stood near the {b}.",
+    "{name} painted the {a} and the {b}.",
     "{name} asked about the {a} and the {b}.",
 )
-CASES = {"capital": str.upper, "small": str.lower}
+CASES = {"uppercase": str.upper, "lowercase": str.lower}
 
 
 def plain_sentence(pool: Pool, draw: Draw) -> str:
@@ -43,31 +43,17 @@ def first_letters(pool: Pool, draw: Draw) -> Task:
 
 
 def change_case(pool: Pool, draw: Draw) -> Task:
-    """A sentence copied in capital or in small letters only."""
+    """A sentence copied in upper or in lower case only."""
     kind = draw.pick(tuple(CASES))
     text = plain_sentence(pool, draw)
     answer = CASES[kind](text)
-    other = CASES["small" if kind == "capital" else "capital"](text)
+    other = CASES["lowercase" if kind == "uppercase" else "uppercase"](text)
     return Task(
         values=(kind, text),
         fields={"kind": kind, "text": text},
         check={"verifier": "exact", "accept": [answer]},
         chosen=answer,
         rejected=(chatty(draw, answer), text.title(), other, answer.rstrip(".")),
-    )
-
-
-def spell_out(pool: Pool, draw: Draw) -> Task:
-    """A word of at most six letters, spelled with dashes."""
-    short = [word for kind in ("thing", "animal", "food") for word in pool.kind(kind) if len(word) <= 6]
-    word = draw.pick(short)
-    answer = "-".join(word)
-    return Task(
-        values=(word,),
-        fields={"word": word},
-        check={"verifier": "sequence", "items": list(word), "separator": "-"},
-        chosen=answer,
-        rejected=(chatty(draw, answer), " ".join(word), answer[:-2], "-".join(word.upper()), word),
     )
 
 
@@ -101,46 +87,22 @@ FAMILIES = (
         change_case,
         {
             "train": (
-                "Rewrite this sentence in {kind} letters only: {text}",
-                "Copy the sentence with every letter as a {kind} letter, and write nothing else: {text}",
-                "{text}\nWrite the line above using only {kind} letters.",
-                "Change all letters to {kind} letters and keep everything else: {text}",
+                "Rewrite this sentence in {kind}: {text}",
+                "Copy the sentence with every letter in {kind}: {text}",
+                "{text}\nWrite the line above in {kind}.",
+                "Change all letters to {kind} and keep everything else: {text}",
             ),
             "preference": (
-                "Repeat this sentence exactly, but entirely in {kind} letters: {text}",
-                "Turn the following into {kind} letters, adding nothing: {text}",
+                "Repeat this sentence exactly, but entirely in {kind}: {text}",
+                "Turn the following into {kind}, adding nothing: {text}",
             ),
             "dev": (
-                "Here is a sentence: {text} Reply with the same sentence, all in {kind} letters.",
-                "Using {kind} letters throughout, type this again: {text}",
+                "Convert this sentence to {kind}: {text}",
+                "Make the whole sentence {kind}: {text}",
             ),
             "eval": (
-                "Convert to {kind} letters and return just the result: {text}",
-                "Sentence: {text}\nAnswer with the sentence where all letters are {kind} letters.",
-            ),
-        },
-    ),
-    Family(
-        "spell_out",
-        spell_out,
-        {
-            "train": (
-                "Spell the word {word} with a dash between the letters. Nothing else.",
-                "Write {word} letter by letter in small letters, joined by dashes.",
-                "How do you spell {word}? Answer only with the letters, separated by dashes.",
-                'Put a dash between all letters of "{word}" and give just that.',
-            ),
-            "preference": (
-                "Split {word} into letters with dashes between them; write no other text.",
-                "Return the letters of {word}, small, in order, a dash between each two.",
-            ),
-            "dev": (
-                "Break the word {word} into its letters. Use dashes between letters and say nothing more.",
-                "Type out {word} one letter at a time, with dashes in between, as your only answer.",
-            ),
-            "eval": (
-                "Separate every letter in {word} with a dash. Reply with the result alone.",
-                "The word is {word}. Give its letters in small type, dash after dash, with no explanation.",
+                "Transform this text to {kind} letters: {text}",
+                "Sentence: {text}\nGive the {kind} version of it.",
             ),
         },
     ),

@@ -37,7 +37,7 @@ def sort_words(pool: Pool, draw: Draw) -> Task:
     return Task(
         values=tuple(items),
         fields={"items": listed(items)},
-        check={"verifier": "sequence", "items": sorted(items), "separator": ","},
+        check={"verifier": "sequence", "items": sorted(items), "separator": ",", "any_case": True},
         chosen=answer,
         rejected=(
             chatty(draw, answer),

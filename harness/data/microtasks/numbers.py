@@ -59,7 +59,7 @@ def larger_number(pool: Pool, draw: Draw) -> Task:
     return Task(
         values=(kind, a, b),
         fields={"kind": kind, "a": a, "b": b},
-        check={"verifier": "exact", "accept": [str(right)]},
+        check={"verifier": "short_answer", "accept": [str(right)]},
         chosen=str(right),
         rejected=(
             chatty(draw, str(right)),

@@ -1,9 +1,9 @@
 """Seeded draws and the partition of every value between the splits.
 
-A value (a word, a number) belongs to one split for good, whatever the seed: words are ranked by their SHA-256 and
-cut by fixed shares, numbers placed by theirs. Families draw values only through `Pool`, so one seen in training
-cannot come up in dev or eval. Of `random` only ``Random.random`` is used, because Python promises the same numbers
-from it in every version.
+A value (a word, a number) belongs to one split for good, whatever the seed: words are ranked by their
+SHA-256 and cut by fixed shares, numbers placed by theirs. Families draw values only through `Pool`, so one
+seen in training cannot come up in dev or eval. Of `random` only ``Random.random`` is used, because Python
+promises the same numbers from it in every version.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The subjects of the ``retain`` part with what an answer has to mention.
 
-Only prompts that the untouched base model (SmolLM2-135M-Instruct, float32, greedy) passes are kept: the part
-measures what training loses, so the base stands at its ceiling by construction. Each line is ``subject | accepted |
-accepted ...``; ``&`` joins groups of which each has to be mentioned.
+Only prompts that the untouched base model (SmolLM2-135M-Instruct, float32, greedy) passes are kept: the
+part measures what training loses, so the base stands at its ceiling by construction. Each line is ``subject
+| accepted | accepted ...``; ``&`` joins groups of which each has to be mentioned.
 """
 
 from __future__ import annotations
@@ -10,9 +10,6 @@ from __future__ import annotations
 CAPITALS = """
 France | Paris
 Germany | Berlin
-Italy | Rome
-Spain | Madrid
-Portugal | Lisbon
 Greece | Athens
 Austria | Vienna
 Poland | Warsaw
@@ -20,23 +17,18 @@ Hungary | Budapest
 Ireland | Dublin
 Norway | Oslo
 Sweden | Stockholm
-Finland | Helsinki
-Denmark | Copenhagen
 Belgium | Brussels
 the Netherlands | Amsterdam
 Switzerland | Bern | Berne
 Russia | Moscow
-Turkey | Ankara
 Egypt | Cairo
 Kenya | Nairobi
 Nigeria | Abuja
 Ghana | Accra
-Morocco | Rabat
 Ethiopia | Addis Ababa
 Japan | Tokyo
 China | Beijing
 South Korea | Seoul
-India | New Delhi | Delhi
 Thailand | Bangkok
 Vietnam | Hanoi
 Indonesia | Jakarta
@@ -45,54 +37,38 @@ Iraq | Baghdad
 Australia | Canberra
 New Zealand | Wellington
 Canada | Ottawa
-Mexico | Mexico City
 Cuba | Havana
 Peru | Lima
 Chile | Santiago
-Argentina | Buenos Aires
-Colombia | Bogotá | Bogota
-Brazil | Brasília | Brasilia
 Ukraine | Kyiv | Kiev
 Romania | Bucharest
 Czech Republic | Prague
-Venezuela | Caracas
 Ecuador | Quito
-Pakistan | Islamabad
 Nepal | Kathmandu
 Saudi Arabia | Riyadh
 """
 
 QUESTIONS = """
 What do bees make? | honey
-What do cows drink? | water
 How many days are in a week? | seven | 7
 How many months are in a year? | twelve | 12
 How many legs does a spider have? | eight | 8
 How many legs does a dog have? | four | 4
 How many hours are in a day? | 24 | twenty-four
-How many minutes are in an hour? | 60 | sixty
 What color is the sky on a clear day? | blue
-What color is grass? | green
-What color are ripe bananas? | yellow
 What color is snow? | white
 Which planet do we live on? | Earth
 Which planet is known as the Red Planet? | Mars
 Which is the largest planet in the solar system? | Jupiter
-Which planet is closest to the sun? | Mercury
-What is frozen water called? | ice
 What gas do humans need to breathe? | oxygen
 What is the largest ocean on Earth? | Pacific
 Which ocean lies between Europe and North America? | Atlantic
 On which continent is Egypt? | Africa
 On which continent is Brazil? | South America
-On which continent is China? | Asia
 On which continent is Spain? | Europe
 Who wrote Romeo and Juliet? | Shakespeare
-Who wrote Hamlet? | Shakespeare
 Who painted the Mona Lisa? | Leonardo | da Vinci
 Who developed the theory of relativity? | Einstein
-Who discovered gravity when he saw an apple fall? | Newton
-Who was the first president of the United States? | Washington
 Who was the first person to walk on the moon? | Armstrong
 Who invented the telephone? | Bell
 What is the opposite of hot? | cold
@@ -110,12 +86,7 @@ At what temperature in Celsius does water boil? | 100
 At what temperature in Celsius does water freeze? | 0 | zero
 What is the tallest mountain in the world? | Everest
 What is the longest river in Africa? | Nile
-Which animal is known as the king of the jungle? | lion
 Which is the largest animal on Earth? | whale
-Which is the fastest land animal? | cheetah
-Which is the tallest animal? | giraffe
-What is a baby cat called? | kitten
-What is a baby dog called? | puppy
 What language is spoken in Brazil? | Portuguese
 What language is spoken in Mexico? | Spanish
 What language is spoken in Germany? | German
@@ -123,26 +94,19 @@ What language is spoken in Japan? | Japanese
 What currency is used in Japan? | yen
 What currency is used in the United States? | dollar
 What currency is used in the United Kingdom? | pound | sterling
-What season comes after winter? | spring
-What season comes after summer? | autumn | fall
-What day comes after Monday? | Tuesday
-What month comes after June? | July
 What organ pumps blood through the body? | heart
 What do we use to see? | eyes | eye
 What do we use to hear? | ears | ear
 What do plants need to make their food? | sunlight | light | photosynthesis
 What do you call a person who teaches? | teacher
 What do you call a person who writes books? | author | writer
-What do you call a person who flies airplanes? | pilot
 What is the star at the center of our solar system? | Sun
 What metal is attracted by magnets? | iron
-What is the hardest natural substance? | diamond
 In which country is the Eiffel Tower? | France
 In which country is the Great Wall? | China
 In which country are the pyramids of Giza? | Egypt
 In which city is the Statue of Liberty? | New York
 In which city is the Colosseum? | Rome
-What sport is played at Wimbledon? | tennis
 What is the main ingredient of bread? | flour
 What is cheese made from? | milk
 What is wine made from? | grapes | grape
@@ -151,8 +115,6 @@ What is paper made from? | wood | trees | pulp | cellulose
 
 EXPLAIN = """
 a volcano | lava | magma | eruption | erupts
-a desert | dry | arid | sand | rainfall
-a library | books | book
 a hospital | patients | medical | sick | doctors
 an island | water | sea | ocean
 a rainbow | colors | light | rain
@@ -161,7 +123,6 @@ a glacier | ice
 a telescope | stars | objects | light | lenses
 a thermometer | temperature
 a compass | direction | north | navigation
-a dictionary | words | meaning | definitions
 a bicycle | wheels | pedals
 a refrigerator | cool | cold | food
 a democracy | people | vote | government
@@ -190,16 +151,13 @@ the moon | Earth
 a cloud | water
 a tornado | wind | air | winds
 a flood | water
-a forest | trees | tree
 a river | water
 an orchestra | musicians | music | instruments
 a symphony | music | musical
-a museum | art | history | artifacts | collection
 a sonnet | poem | poetry | lines | 14
 an ecosystem | organisms | environment | living
 a calendar | days | dates | months | time
 a microscope | small | magnify | objects
-a bridge | river | structure | water | road
 """
 
 TOPICS = """
@@ -231,10 +189,8 @@ a kind neighbor | neighbor
 a brave knight | knight
 an old house | house
 a small village | village
-a rainy day | rain | rainy
 a sunny morning | sun | sunny | morning
 football | football | soccer
-swimming | swimming | swim | water
 dancing | dance | dancing
 painting | painting | paint
 trains | train | trains
@@ -263,21 +219,14 @@ They watch a movie. | watched
 He cooks dinner. | cooked
 I clean my room. | cleaned
 She opens the window. | opened
-We talk about music. | talked
-They live in a small house. | lived
-He works in a bank. | worked
 I eat an apple. | ate
 She goes to the park. | went
-We see a bird. | saw
 They write a letter. | wrote
-He drinks tea. | drank
 I run in the morning. | ran
-She sings a song. | sang
 We buy some bread. | bought
 They drive to the city. | drove
 He reads a book. | read
 I help my brother. | helped
-She paints a picture. | painted
 We wait for the bus. | waited
 They climb the hill. | climbed
 He closes the door. | closed
@@ -285,20 +234,15 @@ I call my mother. | called
 She washes the car. | washed
 We dance all night. | danced
 They jump over the fence. | jumped
-He looks at the stars. | looked
 I listen to the radio. | listened
 She smiles at the child. | smiled
-We finish our homework. | finished
 They start a new game. | started
 He carries a heavy bag. | carried
 I travel to Spain. | traveled | travelled
-She teaches math. | taught
-We swim in the lake. | swam
 They take a photo. | took
 He makes a cake. | made
 I find a coin. | found
 She gives me a book. | gave
-We sleep in a tent. | slept
 They sell old cars. | sold
 He speaks to the teacher. | spoke
 I lose my keys. | lost

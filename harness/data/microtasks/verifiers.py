@@ -1,9 +1,9 @@
 """Exact verifiers: a response's text and the parameters of its check in, a score in [0, 1] out.
 
-They stand at the end of the flow (the rules judge calls `score`) and at its beginning (every demonstration must
-score 1 and every rejected response less). No randomness, no model, no clock. Surrounding and repeated whitespace
-is benign everywhere; anything else that the prompt did not ask for costs the point. Partial credit exists in one
-place: a JSON object with the right keys is worth its share of right values.
+They stand at the end of the flow (the rules judge calls `score`) and at its beginning (every demonstration
+must score 1 and every rejected response less). No randomness, no model, no clock. Surrounding and repeated
+whitespace is benign everywhere; anything else that the prompt did not ask for costs the point. Partial
+credit exists in one place: a JSON object with the right keys is worth its share of right values.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from harness.errors import ConfigError, did_you_mean
 
 # Responses are short by design. A longer text is wrong whatever it holds, and never reaches a parser.
 MAX_CHARACTERS = 20_000
-MAX_DEPTH = 20
+# Opening brackets in JSON, an upper bound of its nesting: deep nesting exhausts a recursive parser.
+MAX_BRACKETS = 20
 # Both patterns are linear: their alternatives never match the same character.
 WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
 SENTENCE_END = re.compile(r"[.!?](?=\s)")
@@ -48,22 +49,40 @@ def exact(text: str, *, accept: Sequence[str]) -> float:
     return float(tidy(text) in {tidy(answer) for answer in accept})
 
 
+def short_answer(text: str, *, accept: Sequence[str]) -> float:
+    """1 if the tidied text is one of ``accept``; casing and one full stop at the end are free."""
+    return float(tidy(text).removesuffix(".").lower() in {tidy(answer).lower() for answer in accept})
+
+
+def opens_with(text: str, *, accept: Sequence[str]) -> float:
+    """1 if the first word of the text, in any casing, is one of ``accept``."""
+    return float(words(text)[:1] in [[answer.lower()] for answer in accept])
+
+
 def sequence(
-    text: str, *, items: Sequence[str], separator: str, opening: str = "", closing: str = ""
+    text: str,
+    *,
+    items: Sequence[str],
+    separator: str,
+    opening: str = "",
+    closing: str = "",
+    any_case: bool = False,
 ) -> float:
-    """1 if the text is one line: ``opening``, ``items`` in this order with ``separator`` between, ``closing``."""
+    """1 if the text is one line: ``opening``, ``items`` in order with ``separator`` between, ``closing``.
+
+    With ``any_case`` the casing of the items is free.
+    """
     line = tidy(text)
     fits = "\n" not in line and line.startswith(opening) and line.endswith(closing)
     if not fits or len(line) < len(opening) + len(closing):
         return 0.0
     inner = line[len(opening) : len(line) - len(closing)]
-    return float([part.strip() for part in inner.split(separator)] == list(items))
+    parts = [part.strip() for part in inner.split(separator)]
+    return float(parts == list(items) or (any_case and _lower(parts) == _lower(items)))
 
 
-def bullets(
-    text: str, *, count: int, allowed: Sequence[str], marker: str = "-", in_order: bool = False
-) -> float:
-    """1 if the text is ``count`` marked lines, each a different one of ``allowed``.
+def bullets(text: str, *, count: int, allowed: Sequence[str], marker: str = "-", in_order: bool = False) -> float:
+    """1 if the text is ``count`` marked lines, each a different one of ``allowed`` in any casing.
 
     ``marker`` "1." asks for numbers that rise from 1. With ``in_order`` the lines are ``allowed``, in order.
     """
@@ -72,9 +91,10 @@ def bullets(
         mark, _, item = line.partition(" ")
         if mark != (f"{number}." if marker == "1." else marker):
             return 0.0
-        found.append(item)
-    distinct = len(found) == count == len(set(found)) and set(found) <= set(allowed)
-    return float(distinct and (not in_order or found == list(allowed)))
+        found.append(item.lower())
+    offered = _lower(allowed)
+    distinct = len(found) == count == len(set(found)) and set(found) <= set(offered)
+    return float(distinct and (not in_order or found == offered))
 
 
 def json_object(text: str, *, expected: dict[str, Any]) -> float:
@@ -91,18 +111,17 @@ def sentence(
     contains: Sequence[str],
     max_words: int,
     min_words: int = 1,
-    case: str = "any",
-    ending: str = ".",
+    count: int = 1,
 ) -> float:
-    """1 if the text is one sentence on one line that has the words, length, casing and ending asked for.
+    """1 if the text is ``count`` sentences on one line, within the limits, with all of ``contains``.
 
-    ``case`` is "any", "lower" or "upper".
+    A sentence ends with a full stop, exclamation or question mark.
     """
     line = tidy(text)
-    one = "\n" not in line and line.endswith(ending) and not SENTENCE_END.search(line)
-    cased = case == "any" or line == (line.lower() if case == "lower" else line.upper())
+    one_line = "\n" not in line and line.endswith((".", "!", "?"))
+    counted = len(SENTENCE_END.findall(line)) == count - 1
     sized = min_words <= len(words(line)) <= max_words
-    return float(one and cased and sized and all(has_phrase(line, word) for word in contains))
+    return float(one_line and counted and sized and all(has_phrase(line, word) for word in contains))
 
 
 def mentions(text: str, *, groups: Sequence[Sequence[str]], min_words: int = 1) -> float:
@@ -115,7 +134,8 @@ def mentions(text: str, *, groups: Sequence[Sequence[str]], min_words: int = 1) 
 
 
 VERIFIERS: dict[str, Verifier] = {
-    verifier.__name__: verifier for verifier in (exact, sequence, bullets, json_object, sentence, mentions)
+    verifier.__name__: verifier
+    for verifier in (exact, short_answer, opens_with, sequence, bullets, json_object, sentence, mentions)
 }
 
 
@@ -144,18 +164,17 @@ def score(check: dict[str, Any], text: str) -> float:
 
 
 def parse_json(text: str) -> Any:
-    """The value of ``text`` as strict JSON; None if it is none, repeats a key, or nests over `MAX_DEPTH`."""
-    if _depth(text) > MAX_DEPTH:
+    """The value of ``text`` as strict JSON; None if it is none, repeats a key or could nest deep."""
+    if text.count("[") + text.count("{") > MAX_BRACKETS:
         return None
     try:
-        return json.loads(text, object_pairs_hook=_no_repeats, parse_constant=_refuse)
+        return json.loads(text.strip(), object_pairs_hook=_no_repeats, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return None
 
 
-def _depth(text: str) -> int:
-    """How deep ``text`` could nest: every opening bracket counts, so closing ones in a string hide nothing."""
-    return text.count("[") + text.count("{")
+def _lower(texts: Sequence[str]) -> list[str]:
+    return [text.lower() for text in texts]
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import explain, recipe_file
+from harness.errors import ConfigError
+from harness.plan import Plan, make_plan
+from harness.store import Store
+
+
+def plan(tmp_path: Path, *assignments: str, recipe: str = "smoke") -> Plan:
+    return make_plan(recipe_file.load(recipe, assignments), tmp_path / "downloads", device="cpu")
+
+
+def keys(made: Plan, kind: str | None = None) -> set[str]:
+    return {stage.name for stage in made.stages if kind in (None, stage.kind)}
+
+
+def test_the_quickstart_has_eleven_rows_and_shares_what_can_be_shared(tmp_path: Path) -> None:
+    made = plan(tmp_path, recipe="quickstart")
+    assert len(made.rows) == 11
+    counts = made.counts()
+    assert counts["train"] == 10
+    assert counts["generate"] == counts["judge"] == counts["aggregate"] == 11
+    assert counts["reference"] == 1 + 5  # the base once for all f-SFT rows, each SFT checkpoint once for its DPO
+    assert counts["convert"] == 1
+    assert counts["tokenize"] == 3
+
+
+def test_the_same_recipe_has_the_same_keys(tmp_path: Path) -> None:
+    assert keys(plan(tmp_path)) == keys(plan(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("assignment", "kinds"),
+    [
+        ("generate.max_new_tokens=17", {"tokenize", "generate", "judge", "aggregate"}),
+        ("generate.temperature=0.5", {"generate", "judge", "aggregate"}),
+        ("statistics.seed=1", {"aggregate"}),
+        ("title=Other", set()),
+        ("training.checkpoint_every=3", set()),
+        ("generate.kv_cache_gib=3", set()),
+    ],
+)
+def test_a_changed_setting_gives_new_keys_exactly_where_it_matters(
+    tmp_path: Path, assignment: str, kinds: set[str]
+) -> None:
+    fresh = keys(plan(tmp_path, assignment)) - keys(plan(tmp_path))
+    assert {name.split("/")[0] for name in fresh} == kinds
+
+
+def test_one_variants_learning_rate_touches_its_rows_only(tmp_path: Path) -> None:
+    before, after = plan(tmp_path), plan(tmp_path, "variants.sft.learning_rate=0.002")
+    changed = {
+        row.name for row, other in zip(before.rows, after.rows, strict=True) if row.aggregate.key != other.aggregate.key
+    }
+    assert changed == {"sft", "sft+dpo"}
+
+
+def test_dpo_settings_leave_the_sft_stages_and_their_reference_cache_alone(tmp_path: Path) -> None:
+    before, after = plan(tmp_path), plan(tmp_path, "preference_stages.dpo.beta=0.5")
+    assert keys(before, "reference") == keys(after, "reference")
+    assert len(keys(before, "train") & keys(after, "train")) == 2
+
+
+def test_seeds_multiply_the_cells_and_name_them(tmp_path: Path) -> None:
+    made = plan(tmp_path, "seeds=[0,1]")
+    assert [row.name for row in made.rows][:3] == ["base", "sft@0", "sft+dpo@0"]
+    assert len(made.rows) == 1 + 2 * 4
+
+
+def test_stages_come_after_what_they_read(tmp_path: Path) -> None:
+    seen: set[str] = set()
+    for stage in plan(tmp_path).stages:
+        assert {needed.name for needed in stage.inputs.values()} <= seen
+        seen.add(stage.name)
+
+
+def test_the_plan_says_what_changed_since_the_last_run(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    before = plan(tmp_path)
+    for stage in before.stages:
+        fake_manifest(store, stage)
+    after = plan(tmp_path, "variants.sft.learning_rate=0.002")
+    states = {item.stage.label: item for item in explain.states(after, store) if item.stage.kind == "train"}
+    assert states["sft"].why == "learning_rate 0.001 → 0.002"
+    assert states["sft+dpo"].why.startswith("follows ")
+    assert states["pearson-chi2"].state == "done"
+
+
+def fake_manifest(store: Store, stage: object) -> None:
+    from harness import specs
+    from harness.store import write_manifest
+
+    folder = specs.directory(store, stage)  # type: ignore[arg-type]
+    folder.mkdir(parents=True)
+    write_manifest(folder, specs.record(stage, "smoke"), [], {}, "2026-01-01T00:00:00Z", 0.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("assignments", "said"),
+    [
+        (("judge.baseline=sfd",), 'no row "sfd". Did you mean "sft"'),
+        (("base=random:tiny-lama",), 'Did you mean "tiny-llama"'),
+        (("base=./nothing-here",), "neither a directory nor a GGUF file"),
+        (("data.sft.source=builtin:microtask",), 'Did you mean "microtasks"'),
+        (("data.sft.split=trian",), 'Did you mean "train"'),
+        (("data.sft.source=missing.jsonl",), "is not a file"),
+        (("generate.dtype=bfloat16",), "not served on a CPU"),
+        (("generate.max_new_tokens=4000",), "leaves no room"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_runs(
+    tmp_path: Path, assignments: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        plan(tmp_path, *assignments)
