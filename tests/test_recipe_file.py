@@ -38,7 +38,7 @@ def test_the_quickstart_is_the_matrix_of_five_objectives_with_and_without_dpo() 
 
 
 def test_an_unknown_recipe_suggests_the_closest() -> None:
-    with pytest.raises(ConfigError, match='no recipe "quickstrat". Did you mean "quickstart"'):
+    with pytest.raises(ConfigError, match=r'no recipe "quickstrat"\. Did you mean "quickstart"'):
         recipe_file.load("quickstrat")
 
 
