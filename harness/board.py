@@ -12,7 +12,7 @@ from harness.stage import Stage
 from harness.store import Store
 
 BOARD_MANIFEST = "board.json"
-CODE_VERSION = 1
+CODE_VERSION = 2
 
 
 def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:

@@ -23,7 +23,9 @@ from harness.config import ModelReference
 from harness.errors import BridgebenchError, ConfigError, EnvironmentFault, IntegrityError, did_you_mean
 
 PYPI_PATTERN = re.compile(r"^pypi:(?P<name>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9._+!-]+)$")
-HUB_PATTERN = re.compile(r"^hub:(?P<repo>[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)(@(?P<revision>[A-Za-z0-9._/-]+))?$")
+HUB_PATTERN = re.compile(
+    r"^hub:(?P<repo>[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)(@(?P<revision>[A-Za-z0-9._/-]+))?$"
+)
 RANDOM_MODELS = ("tiny-llama",)
 # what a checkpoint may consist of; pickled weights are not among it, so they are never downloaded
 CHECKPOINT_FILES = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")

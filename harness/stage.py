@@ -21,7 +21,7 @@ STAGE_VERSIONS = {
     "train": 1,
     "generate": 1,
     "judge": 1,
-    "aggregate": 1,
+    "aggregate": 2,
 }
 
 

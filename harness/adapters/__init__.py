@@ -1,1 +1,1 @@
-"""Adapters: our files ↔ public formats. Public formats are read and written here, never used inside."""
+"""Public file formats of other tools, read and written at the border and never used inside."""

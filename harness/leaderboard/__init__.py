@@ -1,22 +1,11 @@
-"""The leaderboard: rows → ``data.json``, tables, figures and a static site. Knows nothing of stages or stores."""
+"""Estimates → a leaderboard people can read: JSON, CSV, Markdown, figures and a static site.
 
-from __future__ import annotations
+build ─┬─ data.json           fields    which keys a row has, in which order
+       ├─ leaderboard.csv/.md tables
+       ├─ figures/            figures   dot-and-interval plots for documents
+       └─ index.html, rows/   view → pages (templates/)   what the site shows, escaped
+"""
 
-from pathlib import Path
-from typing import Any
-
-from harness.leaderboard.build import build_board
-
-Row = dict[str, Any]
+from harness.leaderboard.build import build
 
 __all__ = ["build"]
-
-
-def build(board: dict[str, Any], rows: list[Row], samples: dict[str, list[Row]], destination: Path) -> None:
-    """Write the board to ``destination``, replacing what was there only when the new one is whole.
-
-    ``board`` describes it (title, benchmark, judge, baseline, notes, provenance), ``rows`` are its lines with the
-    keys of
-    docs/files.md, ``samples`` the completions to show per row.
-    """
-    build_board(board, rows, samples, destination)

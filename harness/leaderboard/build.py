@@ -1,36 +1,79 @@
-"""Putting a board together in a temporary directory, then swapping it in."""
+"""Write a whole board to a directory, or nothing: everything is made beside it and put in place by
+renaming.
+"""
 
 from __future__ import annotations
 
-import shutil
+import errno
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from harness import files
-from harness.leaderboard import figures, site, tables
+from harness.errors import BridgebenchError, ConfigError
+from harness.leaderboard import fields, figures, pages, tables
+from harness.leaderboard.fields import Board, Row
 
-Row = dict[str, Any]
+DATA = "data.json"
 
 
-def build_board(board: dict[str, Any], rows: list[Row], samples: dict[str, list[Row]], destination: Path) -> None:
-    """See `harness.leaderboard.build`."""
+def build(board: Board, rows: list[Row], samples: dict[str, list[Row]], destination: Path) -> Path:
+    """Write ``data.json``, ``leaderboard.csv``, ``leaderboard.md``, ``figures/``, ``index.html`` and
+    ``rows/``.
+
+    ``board`` is the board's description (``board``, ``title``, ``benchmark``, ``judge``, ``baseline``,
+    ``comparison``, ``notes``, …), all of which goes into ``data.json``; ``rows`` are estimates with
+    descriptions, a failed one with its reason in ``failed``; ``samples`` maps a row to its completions. The
+    same input gives the same bytes. Raises ConfigError for an empty board or a repeated row,
+    BridgebenchError if ``destination`` holds something else.
+    """
+    _check(board, rows, destination)
+    complete = [fields.complete(row) for row in rows]
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".board-") as temporary:
+    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=f".{destination.name}-") as temporary:
         fresh = Path(temporary) / "board"
         fresh.mkdir()
-        files.write_json(fresh / "data.json", {**board, "rows": rows})
-        files.write_text(fresh / "leaderboard.csv", tables.as_csv(rows))
-        files.write_text(fresh / "leaderboard.md", tables.as_markdown(board, rows))
-        figures.write(board, rows, fresh / "figures")
-        site.write(board, rows, samples, fresh)
-        swap(fresh, destination)
+        write(board, complete, samples, fresh)
+        _put_in_place(fresh, destination)
+    return destination
 
 
-def swap(fresh: Path, destination: Path) -> None:
-    """Rename ``fresh`` to ``destination``; what stood there is removed after it was moved aside."""
-    old = fresh.with_name("old")
-    if destination.exists():
-        destination.replace(old)
-    fresh.replace(destination)
-    shutil.rmtree(old, ignore_errors=True)
+def write(board: Board, rows: list[Row], samples: dict[str, list[Row]], directory: Path) -> None:
+    """The files of a board, into an empty directory."""
+    files.write_json(directory / DATA, {**board, "rows": rows})
+    files.write_text(directory / "leaderboard.csv", tables.to_csv(board, rows))
+    files.write_text(directory / "leaderboard.md", tables.to_markdown(board, rows))
+    figures.write(board, rows, directory / "figures")
+    pages.write(board, rows, samples, directory)
+
+
+def _check(board: Board, rows: list[Row], destination: Path) -> None:
+    name = board.get("board", "the board")
+    if not rows:
+        raise ConfigError(f"{name} has no rows, so there is nothing to show.")
+    seen = [row["row"] for row in rows]
+    repeated = sorted({row for row in seen if seen.count(row) > 1})
+    if repeated:
+        raise ConfigError(f'{name} has more than one row called "{repeated[0]}".', "give each row its own name")
+    if destination.exists() and not (destination / DATA).exists() and any(destination.iterdir()):
+        raise BridgebenchError(
+            f"{destination} exists and is no board; nothing was overwritten.", "choose another directory"
+        )
+
+
+def _put_in_place(fresh: Path, destination: Path, attempts: int = 20) -> None:
+    """Swap ``fresh`` in; another process may be doing the same, then the later one wins."""
+    for attempt in range(attempts):
+        old = fresh.with_name(f"old-{attempt}")
+        try:
+            destination.replace(old)
+        except FileNotFoundError:
+            old = fresh
+        try:
+            fresh.replace(destination)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                if old != fresh:
+                    old.replace(destination)
+                raise
+    raise BridgebenchError(f"{destination} is being rebuilt by other processes all the time.", "run again later")

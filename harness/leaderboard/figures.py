@@ -1,78 +1,124 @@
-"""Figures for READMEs and papers: dot and interval per row, one panel per part. The same bytes for the same numbers."""
+"""Dot-and-interval plots for documents: one panel per part of the benchmark, one line per row, the same
+bytes each time.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.leaderboard.columns import PARTS, Column, parts_of
-
-Row = dict[str, Any]
-BASE, PLAIN, TUNED = "#6b7280", "#2563eb", "#d97706"
+from harness.leaderboard import fields
+from harness.leaderboard.fields import Board, Metric, Row
 
 
-def write(board: dict[str, Any], rows: list[Row], folder: Path) -> None:
-    """``pass_rate.svg`` and ``.png``, where there is a row to show."""
-    shown = [row for row in rows if not row.get("failed")]
-    if not shown:
-        return
+@dataclass(frozen=True)
+class Theme:
+    """Colours of a plot; ``dots`` by preference stage, in order of appearance, after the baseline's."""
+
+    background: str
+    text: str
+    muted: str
+    grid: str
+    baseline: str
+    dots: tuple[str, ...]
+
+
+LIGHT = Theme("#ffffff", "#1b1c1e", "#6a6d75", "#e4e5e8", "#85888f", ("#0c8599", "#4c5fd5", "#c2410c", "#7e22ce"))
+DARK = Theme("#131417", "#e8e9eb", "#9b9ea7", "#2b2d33", "#8b8f98", ("#3bc9db", "#91a1ff", "#fb923c", "#d8b4fe"))
+
+
+def write(board: Board, rows: list[Row], directory: Path) -> None:
+    """Write ``<metric>.svg``, ``<metric>.png`` and ``<metric>-dark.svg`` for each metric the rows have but
+    the score.
+    """
     import matplotlib
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    shown = [row for row in fields.in_rank_order(board, rows) if not row.get("failed")]
+    if not shown:
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context({"svg.hashsalt": "bridgebench", "svg.fonttype": "path", "font.family": "DejaVu Sans"}):
+        for metric in fields.shown_metrics(rows):
+            if metric.key == "mean_score":
+                continue
+            for suffix, theme in (("", LIGHT), ("-dark", DARK)):
+                figure = draw(board, shown, metric, theme)
+                figure.savefig(directory / f"{metric.key}{suffix}.svg", metadata={"Date": None, "Creator": None})
+                if theme is LIGHT:
+                    figure.savefig(directory / f"{metric.key}.png", dpi=160, metadata={"Software": None})
 
-    folder.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context({"svg.hashsalt": "bridgebench", "font.size": 9, "svg.fonttype": "path"}):
-        figure = _draw(board, shown, pyplot)
-        figure.savefig(folder / "pass_rate.svg", metadata={"Date": None})
-        figure.savefig(folder / "pass_rate.png", dpi=160, metadata={"Software": None})
-        pyplot.close(figure)
 
+def draw(board: Board, rows: list[Row], metric: Metric, theme: Theme) -> Any:
+    """One figure; panels: all prompts, then each part."""
+    from matplotlib.figure import Figure
 
-def _draw(board: dict[str, Any], rows: list[Row], pyplot: Any) -> Any:
-    panels = [
-        (PARTS.get(part, part) + f" ({part})", Column("pass_rate", "", "", part, interval=True))
-        for part in parts_of(rows)
-    ]
-    panels.append((f"win rate against {board['baseline']}", Column("win_rate", "", "", interval=True)))
-    height = 1.1 + 0.28 * len(rows)
-    figure, axes = pyplot.subplots(
-        1, len(panels), figsize=(2.0 + 2.1 * len(panels), height), sharey=True, layout="constrained"
-    )
-    for axis, (title, column) in zip(axes, panels, strict=True):
-        _panel(axis, rows, column)
-        axis.set_title(title, fontsize=9)
-    axes[0].set_yticks(range(len(rows)), [row["row"] for row in rows])
-    axes[0].invert_yaxis()
+    panels: list[str | None] = [None, *fields.parts(rows)]
+    height = 1.25 + 0.3 * len(rows)
+    figure = Figure(figsize=(2.1 + 2.2 * len(panels), height), facecolor=theme.background, layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axis, part in zip(axes, panels, strict=True):
+        _draw_panel(axis, board, rows, metric, part, theme)
+    axes[0].set_yticks(range(len(rows)), [row["row"] for row in rows], color=theme.text, fontsize=9, parse_math=False)
+    axes[0].set_ylim(len(rows) - 0.5, -0.5)
+    _add_legend(figure, board, rows, theme)
     figure.supxlabel(
-        "percent, with 95 % intervals (one training seed)" if _one_seed(board) else "percent, with 95 % intervals",
+        f"{metric.label}, 95 % interval; dashed: {board.get('baseline') or 'baseline'}",
         fontsize=9,
+        color=theme.muted,
+        parse_math=False,
     )
     return figure
 
 
-def _panel(axis: Any, rows: list[Row], column: Column) -> None:
-    for place, row in enumerate(rows):
-        value, bounds = column.value(row), column.bounds(row)
-        if value is None:
-            continue
-        if bounds:
-            axis.plot(bounds, (place, place), color=colour(row), linewidth=2, solid_capstyle="round")
-        axis.plot(value, place, "o", color=colour(row), markersize=5)
+def _draw_panel(axis: Any, board: Board, rows: list[Row], metric: Metric, part: str | None, theme: Theme) -> None:
+    axis.set_facecolor(theme.background)
+    label = "All prompts" if part is None else fields.PARTS.get(part, (part, ""))[0]
+    axis.set_title(label, fontsize=10, color=theme.text, loc="left", parse_math=False)
     axis.set_xlim(-2, 102)
-    axis.grid(axis="x", color="#e5e7eb", linewidth=0.8)
+    axis.set_xticks([0, 50, 100])
+    axis.tick_params(colors=theme.muted, labelsize=8, length=0)
+    axis.grid(axis="x", color=theme.grid, linewidth=0.8)
     axis.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axis.spines[side].set_visible(False)
-    axis.tick_params(left=False)
+    for side in axis.spines.values():
+        side.set_visible(False)
+    stages = fields.stage_order(rows)
+    for position, row in enumerate(rows):
+        figures = fields.cell(row, part)
+        is_baseline = row["row"] == board.get("baseline")
+        colour = theme.baseline if is_baseline else theme.dots[stages.index(fields.stage(row)) % len(theme.dots)]
+        _draw_dot(axis, figures, metric.key, position, colour)
+        if is_baseline and figures.get(metric.key) is not None:
+            axis.axvline(figures[metric.key], color=theme.baseline, linewidth=1, linestyle=(0, (3, 3)), zorder=1)
 
 
-def colour(row: Row) -> str:
-    """Grey for the base, blue for SFT alone, amber with a preference stage."""
-    if row.get("variant") == "base":
-        return BASE
-    return TUNED if row.get("dpo_beta") is not None else PLAIN
+def _draw_dot(axis: Any, figures: Row, key: str, position: int, colour: str) -> None:
+    value, low, high = (figures.get(name) for name in (key, f"{key}_low", f"{key}_high"))
+    if value is None:
+        return
+    if low is not None and high is not None:
+        axis.plot([low, high], [position, position], color=colour, linewidth=2, alpha=0.55, solid_capstyle="round")
+    axis.plot([value], [position], marker="o", markersize=6, color=colour, linestyle="none", zorder=3)
 
 
-def _one_seed(board: dict[str, Any]) -> bool:
-    return len((board.get("recipe") or {}).get("seeds", [])) == 1
+def _add_legend(figure: Any, board: Board, rows: list[Row], theme: Theme) -> None:
+    """Which colour is which preference stage, above the panels; left out where all rows have the same."""
+    from matplotlib.lines import Line2D
+
+    stages = fields.stage_order([row for row in rows if row["row"] != board.get("baseline")])
+    if len(stages) < 2:
+        return
+    handles = [
+        Line2D([], [], marker="o", linestyle="none", markersize=6, color=theme.dots[number % len(theme.dots)])
+        for number in range(len(stages))
+    ]
+    names = ["SFT only" if stage == "none" else f"then {stage.upper()}" for stage in stages]
+    figure.legend(
+        handles,
+        names,
+        loc="outside upper right",
+        ncols=len(stages),
+        frameon=False,
+        fontsize=9,
+        labelcolor=theme.text,
+    )

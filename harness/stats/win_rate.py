@@ -1,40 +1,66 @@
-"""Win rate as AlpacaEval defines it, and Wilson's interval for a share of successes."""
+"""Preferences → win rate, standard error and counts, with AlpacaEval's meaning of each word."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Values = NDArray[np.float64]
-Z95 = 1.959963984540054
+Array = np.ndarray
 
 
-def win_rate(preferences: Values) -> dict[str, Any]:
-    """Win rate in percent with its standard error and counts; ``preferences`` (n,) in [0, 1], none missing.
+@dataclass(frozen=True)
+class WinRate:
+    """Rates on 0 to 100; None where there is no verdict, and no standard error for a single one."""
 
-    A win is a preference above one half, a draw exactly one half. The standard error is None for fewer than two.
-    Raises ValueError for an empty or out-of-range input.
+    n: int
+    n_missing: int
+    win_rate: float | None
+    standard_error: float | None
+    n_wins: int
+    n_wins_base: int
+    n_draws: int
+    discrete_win_rate: float | None
+
+
+def win_rate(preferences: Array) -> WinRate:
+    """Summarise preferences for the model, shape (n,), in [0, 1]; NaN marks a missing verdict, which is
+    counted only.
+
+    win_rate = 100 mean(p); standard_error = 100 std(p, ddof 1) / sqrt(n); discrete_win_rate =
+    100 (wins + draws / 2) / n (AlpacaEval 2, `alpaca_eval.metrics.get_winrate`).
+    Raises ValueError for a preference outside [0, 1].
     """
-    n = len(preferences)
-    if n == 0 or not ((preferences >= 0) & (preferences <= 1)).all():
-        raise ValueError("preferences must be a non-empty array of numbers in [0, 1]")
-    wins, draws = int((preferences > 0.5).sum()), int((preferences == 0.5).sum())
-    return {
-        "win_rate": 100 * float(preferences.mean()),
-        "standard_error": 100 * float(preferences.std(ddof=1)) / math.sqrt(n) if n > 1 else None,
-        "n_wins": wins,
-        "n_wins_base": n - wins - draws,
-        "n_draws": draws,
-        "discrete_win_rate": 100 * (wins + draws / 2) / n,
-    }
+    answered = check_unit_interval(preferences)
+    n = len(answered)
+    # Counted on AlpacaEval's scale, 1 + p, so that the last bit of p cannot make a draw of theirs a win of
+    # ours.
+    on_their_scale = 1.0 + answered
+    wins = int((on_their_scale > 1.5).sum())
+    losses = int((on_their_scale < 1.5).sum())
+    draws = n - wins - losses
+    return WinRate(
+        n=n,
+        n_missing=len(preferences) - n,
+        win_rate=100.0 * float(answered.mean()) if n else None,
+        standard_error=100.0 * standard_error(answered) if n > 1 else None,
+        n_wins=wins,
+        n_wins_base=losses,
+        n_draws=draws,
+        discrete_win_rate=100.0 * (wins + draws / 2) / n if n else None,
+    )
 
 
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share, in percent (Wilson 1927); one binary outcome per instruction."""
-    share, z2 = successes / n, Z95 * Z95
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return 100 * max(0.0, centre - half), 100 * min(1.0, centre + half)
+def standard_error(values: Array) -> float:
+    """Standard error of the mean of ``values``, shape (n,), n > 1, with ddof 1."""
+    return float(values.std(ddof=1)) / math.sqrt(len(values))
+
+
+def check_unit_interval(values: Array) -> Array:
+    """The values that are not NaN; raises ValueError if one of them is outside [0, 1]."""
+    answered: Array = values[~np.isnan(values)]
+    if ((answered < 0) | (answered > 1)).any():
+        worst = answered[np.argmax(np.abs(answered - 0.5))]
+        raise ValueError(f"{worst} is outside 0 to 1")
+    return answered
