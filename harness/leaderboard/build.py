@@ -5,7 +5,9 @@ renaming.
 from __future__ import annotations
 
 import errno
+import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from harness import files
@@ -29,6 +31,7 @@ def build(board: Board, rows: list[Row], samples: dict[str, list[Row]], destinat
     _check(board, rows, destination)
     complete = [fields.complete(row) for row in rows]
     destination.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(destination)
     with tempfile.TemporaryDirectory(dir=destination.parent, prefix=f".{destination.name}-") as temporary:
         fresh = Path(temporary) / "board"
         fresh.mkdir()
@@ -58,6 +61,13 @@ def _check(board: Board, rows: list[Row], destination: Path) -> None:
         raise BridgebenchError(
             f"{destination} exists and is no board; nothing was overwritten.", "choose another directory"
         )
+
+
+def _remove_leftovers(destination: Path, age: float = 3600) -> None:
+    """Temporary directories of builds that were killed; a younger one may belong to a build that runs now."""
+    for path in destination.parent.glob(f".{destination.name}-*"):
+        if path.is_dir() and time.time() - path.stat().st_mtime > age:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _put_in_place(fresh: Path, destination: Path, attempts: int = 20) -> None:

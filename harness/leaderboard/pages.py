@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness import files
-from harness.leaderboard import display, fields, view
+from harness.leaderboard import display, fields, row_view, view
 from harness.leaderboard.fields import Board, Row
 
 
@@ -27,7 +27,7 @@ def write(board: Board, rows: list[Row], samples: dict[str, list[Row]], director
         if row["failed"]:
             continue
         shown = [_sample(sample) for sample in samples.get(row["row"], [])]
-        text = template.render(view.row_page(board, rows, row), samples=shown, filters=_filters(shown), root="../")
+        text = template.render(row_view.row_page(board, rows, row), samples=shown, filters=_filters(shown), root="../")
         files.write_text(directory / "rows" / f"{display.file_stem(row['row'])}.html", text)
 
 

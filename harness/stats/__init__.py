@@ -5,6 +5,8 @@ closed_form     intervals of counted outcomes: Wilson, Agresti-Min
 bootstrap       intervals by resampling instructions
 intervals       which of these a set of outcomes gets
 length_control  win rate at equal length
+alpaca_lc       AlpacaEval's own length-controlled win rate; alpaca_lc_bootstrap its interval
+crossed         means over several training seeds
 paired          two rows prompt by prompt: sign-flip test, Holm, ranks with ties
 
 Inputs are on the stored scale, 0 to 1; what is reported is 0 to 100.

@@ -46,7 +46,7 @@ def interval(
 
 
 def refits(fitted: AlpacaLc, preference: Array, delta: Array, difficulty: Array, gamed: Gamed, weights: Array) -> Array:
-    """Coefficients (draws, 3) for instruction weights (draws, n); ``difficulty`` is that of each row, (n,)."""
+    """Coefficients (draws, 3) for instruction weights (draws, n); ``difficulty`` is each row's own, (n,)."""
     blocks = [weights[start : start + BLOCK] for start in range(0, len(weights), BLOCK)]
     return np.concatenate([_Block(fitted, preference, delta, difficulty, gamed, block).solve() for block in blocks])
 
@@ -130,7 +130,7 @@ def _deviations(delta: Array, weights: Array) -> Array:
 
 
 def proximal_step(b: Array, gradient: Array, hessian: Array, penalty: float, sweeps: int = 500) -> Array:
-    """The step d, (draws, 3), that minimises gradient.d + d.hessian.d / 2 + penalty |b + d|_1 in each draw."""
+    """The step d, (draws, 3), that minimises gradient.d + d.hessian.d / 2 + penalty |b + d|_1 per draw."""
     at = b.copy()
     slope = gradient.copy()  # of the smooth part, at ``at``
     for _ in range(sweeps):
