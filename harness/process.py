@@ -21,6 +21,7 @@ ENVIRONMENT = {
     "TRANSFORMERS_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "VLLM_NO_USAGE_STATS": "1",
+    "TORCHDYNAMO_DISABLE": "1",  # small helpers of the engine would be compiled, which needs a C++ compiler
     "DO_NOT_TRACK": "1",
     "PYTHONUNBUFFERED": "1",
 }

@@ -123,7 +123,7 @@ class ResumeState:
         """
         if every != "auto":
             return step % int(every) == 0
-        return time.monotonic() - self.last_write > 10 * max(self.cost, 1.0)
+        return time.monotonic() - self.last_write > 20 * max(self.cost, 0.5)
 
     def write(self, step: int, model: Any, optimizer: torch.optim.Optimizer, progress: dict[str, Any]) -> None:
         """Keep the state after ``step`` steps."""
