@@ -10,35 +10,35 @@ from harness import files, provenance, specs
 from harness.stage import Stage
 from harness.store import Store, write_manifest
 
+# the verdicts, and the same in AlpacaEval's format
+JUDGE_FILES = ["verdicts.jsonl", "model_outputs.json", "annotations.json"]
+
+
+Outcome = tuple[list[str], dict[str, Any]]
+
 
 def run(stage: Stage, store: Store, recipe: str) -> None:
     """Run a judge or aggregate stage and write its manifest. Raises BridgebenchError."""
     started, clock = provenance.now(), time.monotonic()
     out = specs.directory(store, stage)
-    name, content, summary = {"judge": _judge, "aggregate": _aggregate}[stage.kind](stage, store)
-    out.mkdir(parents=True, exist_ok=True)
-    if isinstance(content, list):
-        files.write_jsonl(out / name, content)
-    else:
-        files.write_json(out / name, content)
-    write_manifest(out, specs.record(stage, recipe), [name], summary, started, time.monotonic() - clock)
+    names, summary = {"judge": _judge, "aggregate": _aggregate}[stage.kind](stage, store, out)
+    write_manifest(out, specs.record(stage, recipe), names, summary, started, time.monotonic() - clock)
 
 
-def _judge(stage: Stage, store: Store) -> tuple[str, Any, dict[str, Any]]:
+def _judge(stage: Stage, store: Store, out: Path) -> Outcome:
+    from harness.adapters import alpaca_eval
     from harness.judges import rules
 
-    verdicts = list(
-        rules.judge(
-            files.read_jsonl(specs.directory(store, stage.inputs["prompts"]) / "rows.jsonl"),
-            _completions(stage.inputs["completions"], store),
-            _completions(stage.inputs["baseline"], store),
-            model=stage.identity["model"],
-            baseline_name=stage.identity["baseline"],
-            judge_key=stage.key,
-        )
-    )
+    model, baseline_name = stage.identity["model"], stage.identity["baseline"]
+    prompts = files.read_jsonl(specs.directory(store, stage.inputs["prompts"]) / "rows.jsonl")
+    own, other = (_completions(stage.inputs[role], store) for role in ("completions", "baseline"))
+    judged = rules.judge(prompts, own, other, model=model, baseline_name=baseline_name, judge_key=stage.key)
+    verdicts = list(judged)
+    files.write_jsonl(out / "verdicts.jsonl", verdicts)
+    alpaca_eval.write_model_outputs(own, out / "model_outputs.json", generator=model)
+    alpaca_eval.write_annotations(verdicts, own, other, out / "annotations.json")
     missing = sum(verdict["preference"] is None for verdict in verdicts)
-    return "verdicts.jsonl", verdicts, {"verdicts": len(verdicts), "missing": missing}
+    return JUDGE_FILES, {"verdicts": len(verdicts), "missing": missing}
 
 
 def _completions(stage: Stage, store: Store) -> list[dict[str, Any]]:
@@ -50,9 +50,10 @@ def completions_path(stage: Stage, store: Store) -> Path:
     return specs.directory(store, stage) / "completions.jsonl"
 
 
-def _aggregate(stage: Stage, store: Store) -> tuple[str, Any, dict[str, Any]]:
+def _aggregate(stage: Stage, store: Store, out: Path) -> Outcome:
     from harness.aggregate import estimate
 
     verdicts = files.read_jsonl(specs.directory(store, stage.inputs["verdicts"]) / "verdicts.jsonl")
     estimates = estimate(verdicts, seed=stage.identity["seed"], draws=stage.identity["bootstrap_draws"])
-    return "estimates.json", estimates, {"n": estimates["n"], "n_missing": estimates["n_missing"]}
+    files.write_json(out / "estimates.json", estimates)
+    return ["estimates.json"], {"n": estimates["n"], "n_missing": estimates["n_missing"]}

@@ -13,21 +13,20 @@ from pathlib import Path
 
 import yaml
 
-from harness import board, files, specs
-from harness.adapters import alpaca_eval
+from harness import board, files, inline, specs
 from harness.errors import BridgebenchError
-from harness.plan import Plan, Row
+from harness.plan import Plan
 from harness.stage import Stage
 from harness.store import MANIFEST, Store
 
 # what of each kind of stage a reader needs; weights and token arrays can be made again and are large
-EVIDENCE = {
+EVIDENCE: dict[str, list[str]] = {
     "convert": [],
     "tokenize": ["rows.jsonl"],
     "reference": [],
     "train": ["metrics.jsonl"],
     "generate": ["completions.jsonl"],
-    "judge": ["verdicts.jsonl"],
+    "judge": inline.JUDGE_FILES,
     "aggregate": ["estimates.json"],
 }
 
@@ -50,8 +49,6 @@ def to_directory(plan: Plan, store: Store, destination: Path) -> int:
         _write_description(plan, fresh)
         for stage in plan.stages:
             _copy_evidence(stage, store, fresh / "evidence" / stage.kind / stage.key)
-        for row in plan.rows:
-            _write_alpaca_eval(row, store, fresh / "evidence" / "alpaca_eval")
         _swap(fresh, destination)
     return sum(path.is_file() for path in destination.rglob("*"))
 
@@ -71,20 +68,6 @@ def _copy_evidence(stage: Stage, store: Store, target: Path) -> None:
     for name in EVIDENCE[stage.kind]:
         data = (source / name).read_bytes()
         files.write_bytes(target / f"{name}.gz", gzip.compress(data, 9, mtime=0))
-
-
-def _write_alpaca_eval(row: Row, store: Store, folder: Path) -> None:
-    """The row in AlpacaEval's own format, for its tools."""
-    completions = files.read_jsonl(specs.directory(store, row.generate) / "completions.jsonl")
-    baseline = files.read_jsonl(specs.directory(store, row.judge.inputs["baseline"]) / "completions.jsonl")
-    verdicts = files.read_jsonl(specs.directory(store, row.judge) / "verdicts.jsonl")
-    target = folder / row.name
-    target.mkdir(parents=True)
-    alpaca_eval.write_model_outputs(completions, target / "model_outputs.json", generator=row.name)
-    alpaca_eval.write_annotations(verdicts, completions, baseline, target / "annotations.json")
-    for path in list(target.iterdir()):
-        files.write_bytes(path.with_name(f"{path.name}.gz"), gzip.compress(path.read_bytes(), 9, mtime=0))
-        path.unlink()
 
 
 def _swap(fresh: Path, destination: Path) -> None:

@@ -20,7 +20,7 @@ STAGE_VERSIONS = {
     "reference": 1,
     "train": 1,
     "generate": 1,
-    "judge": 1,
+    "judge": 2,
     "aggregate": 2,
 }
 

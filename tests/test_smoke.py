@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 
 from harness import files
 
+JUDGED = {"manifest.json", "verdicts.jsonl", "model_outputs.json", "annotations.json"}
 ROOT = Path(__file__).resolve().parent.parent
 # a smaller matrix for the tests that start over: one objective and its DPO
 SMALL = ("--set", "variants={sft: {objective: sft}}", "--set", "benchmark.rows=10", "--set", "data.sft.rows=20")
@@ -68,6 +70,7 @@ def test_smoke_runs_from_recipe_to_html(store: Path) -> None:
         assert row["n"] == 24
         assert row["failed"] is None
         assert set(row["by_split"]) == {"in", "out", "retain"}
+        assert {path.name for path in (store / row["stage_keys"]["judge"]).iterdir()} == JUDGED
     assert data["rows"][0]["variant"] == "base"
     assert data["rows"][0]["learning_rate"] is None
     page = (board / "index.html").read_text()
@@ -197,6 +200,44 @@ def test_a_response_beyond_the_limit_and_a_broken_checkpoint_fail_their_stage_wi
     done = bridgebench(tmp_path / "b", "run", "smoke", *SMALL, "--set", f"base={broken}", check=1)
     assert "cannot be loaded" in done.stderr
     assert not list((tmp_path / "b" / "models").rglob("manifest.json"))
+
+
+def test_a_full_disk_fails_the_stage_with_the_reason_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))  # the tiny model has 1.3 MB
+
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "--results", str(tmp_path / "store"), "run", "smoke", *SMALL],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        preexec_fn=small_files,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "the disk is full or a file may not grow" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "store").rglob("manifest.json"))
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_says_so_leaves_no_process_and_continues(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "harness", "--results", str(tmp_path), "run", "smoke", *SMALL]
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    wait_for_stage(tmp_path, "data")
+    workers = children_of(child.pid)
+    assert workers
+    child.send_signal(signal.SIGTERM)  # what a batch system sends; Ctrl-C takes the same way
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "the same command continues" in said
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert executed(bridgebench(tmp_path, "run", "smoke", *SMALL)) > 0
+    assert executed(bridgebench(tmp_path, "run", "smoke", *SMALL)) == 0
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_no_memory_for_the_engine_is_told_before_it_is_started(tiny_checkpoint: Path) -> None:

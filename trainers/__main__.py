@@ -68,7 +68,7 @@ def _runner(kind: str) -> Any:
     if kind == "convert":
         from trainers.convert import convert as runner
     elif kind == "tokenize":
-        from trainers.data import tokenize as runner  # type: ignore[assignment]
+        from trainers.tokenize import tokenize as runner  # type: ignore[assignment]
     elif kind == "reference":
         from trainers.reference import reference as runner  # type: ignore[assignment]
     elif kind == "probe":

@@ -9,8 +9,9 @@ import pytest
 
 from tests.trainers.conftest import preference_rows, sft_rows, write_rows
 from trainers.checkpoint import load_tokenizer
-from trainers.data import Renderer, TokenData, epoch_order
+from trainers.data import TokenData, epoch_order
 from trainers.errors import TrainerError
+from trainers.tokenize import Renderer
 
 
 def decoded(checkpoint: Path, data: Path, *, trained: bool) -> list[str]:
