@@ -2,8 +2,9 @@
 
     python benchmarks/time_targets.py [--clone DIR] [quickstart repeat test]
 
-Each target's wall time and last line go to ``benchmarks/results/time_targets.json`` beside the machine and the commit; targets
-that are not named keep what an earlier call measured. Half an hour on two cores; let nothing else run beside it.
+Each target's wall time and last line go to ``benchmarks/results/time_targets.json`` beside the machine and the
+commit; targets that are not named keep what an earlier call measured. Half an hour on two cores; let nothing else run
+beside it.
 """
 
 from __future__ import annotations
