@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 
 import pytest
-from test_leaderboard import HOSTILE, content  # noqa: F401  (a fixture)
+from tests.test_leaderboard import HOSTILE, content  # noqa: F401  (a fixture)
 
 from harness import leaderboard
 

@@ -115,7 +115,7 @@ def test_a_failed_cell_is_labelled_and_does_not_stop_the_others(store: Path) -> 
 def test_show_verify_and_gc_look_into_the_store(store: Path) -> None:
     manifest = json.loads(bridgebench(store, "show", "train", "--json", check=None).stdout or "{}")
     assert manifest == {}  # several stages are called train
-    key = next((store / "train").iterdir()).name
+    key = next((store / "train").glob("*/manifest.json")).parent.name
     assert json.loads(bridgebench(store, "show", key, "--json").stdout)["key"] == key
     assert " 0 wrong" in bridgebench(store, "verify").stdout
     listed = bridgebench(store, "gc").stdout
