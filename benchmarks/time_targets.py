@@ -48,6 +48,8 @@ def measure(target: str, clone: Path) -> dict[str, Any]:
     begin = time.monotonic()
     done = subprocess.run(["make", MAKE[target]], cwd=clone, stdout=subprocess.PIPE, text=True, check=False)
     seconds = time.monotonic() - begin
+    if done.returncode:
+        print(done.stdout[-4000:])
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=clone, capture_output=True, text=True, check=True)
     return {
         "command": f"make {MAKE[target]}",

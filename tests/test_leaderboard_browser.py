@@ -6,9 +6,9 @@ import subprocess
 import tempfile
 
 import pytest
-from tests.test_leaderboard import HOSTILE, content  # noqa: F401  (a fixture)
 
 from harness import leaderboard
+from tests.test_leaderboard import HOSTILE, content  # noqa: F401  (a fixture)
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = """--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking
