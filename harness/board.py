@@ -18,7 +18,7 @@ CODE_VERSION = 2
 def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:
     """Write the board of ``plan``; rows that failed are labelled, not left out. Returns its directory."""
     destination = store.root / "boards" / plan.recipe.name
-    failed = {row.name: outcome.why_missing(row.aggregate) if outcome else None for row in plan.rows}
+    failed = {row.name: _why_missing(row, outcome) if outcome else None for row in plan.rows}
     key = _key(plan, failed)
     if (destination / BOARD_MANIFEST).exists() and files.read_json(destination / BOARD_MANIFEST)["key"] == key:
         return destination
@@ -26,34 +26,49 @@ def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:
     from harness.aggregate import compare
 
     done = [row for row in plan.rows if _finished(row, store)]
-    verdicts = {row.name: _read(store, row.judge, "verdicts.jsonl") for row in done}
-    comparison = compare(verdicts, seed=plan.recipe.statistics.seed)
-    rows = [_row(row, store, failed[row.name], comparison) for row in plan.rows]
-    samples = {row.name: _samples(row, plan, store, verdicts[row.name]) for row in done}
-    leaderboard.build(_board(plan, store, done, comparison), rows, samples, destination)
+    comparisons = {
+        name: compare(_verdicts(done, name, store), seed=plan.recipe.statistics.seed) for name in _names(plan)
+    }
+    rows = [_row(row, store, failed[row.name], comparisons) for row in plan.rows]
+    samples = {row.name: [line for name in _names(plan) for line in _samples(row, name, store)] for row in done}
+    leaderboard.build(_board(plan, store, done, comparisons), rows, samples, destination)
     files.write_json(destination / BOARD_MANIFEST, {"key": key})
     return destination
+
+
+def _names(plan: Plan) -> list[str]:
+    """The benchmarks, the primary one first."""
+    return list(plan.recipe.evaluations)
+
+
+def _why_missing(row: Row, outcome: Outcome) -> str | None:
+    reasons = (outcome.why_missing(aggregate) for aggregate in row.aggregates)
+    return next((reason for reason in reasons if reason), None)
 
 
 def _key(plan: Plan, failed: dict[str, str | None]) -> str:
     named = {
         "code": [__version__, CODE_VERSION],
         "recipe": plan.recipe.model_dump(mode="json"),
-        "rows": {row.name: row.aggregate.key for row in plan.rows},
+        "rows": {row.name: [aggregate.key for aggregate in row.aggregates] for row in plan.rows},
         "failed": failed,
     }
     return files.sha256_text(files.canonical_json(named))[:16]
 
 
 def _finished(row: Row, store: Store) -> bool:
-    return store.manifest("aggregate", row.aggregate.key) is not None
+    return all(store.manifest("aggregate", aggregate.key) is not None for aggregate in row.aggregates)
 
 
 def _read(store: Store, stage: Stage, name: str) -> list[dict[str, Any]]:
     return files.read_jsonl(specs.directory(store, stage) / name)
 
 
-def _row(row: Row, store: Store, failed: str | None, comparison: dict[str, Any]) -> dict[str, Any]:
+def _verdicts(rows: list[Row], benchmark: str, store: Store) -> dict[str, list[dict[str, Any]]]:
+    return {row.name: _read(store, row.evaluations[benchmark].judge, "verdicts.jsonl") for row in rows}
+
+
+def _row(row: Row, store: Store, failed: str | None, comparisons: dict[str, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {
         "row": row.name,
         **row.description,
@@ -63,9 +78,18 @@ def _row(row: Row, store: Store, failed: str | None, comparison: dict[str, Any])
     if not _finished(row, store):
         described["failed"] = failed or "not run yet"
         return described
-    estimates = files.read_json(specs.directory(store, row.aggregate) / "estimates.json")
-    described |= estimates | {"rank": comparison["ranks"].get(row.name)}
-    return described | _training_figures(row, store)
+    estimates = {name: _estimates(row, name, store, comparisons[name]) for name in row.evaluations}
+    described |= estimates[row.primary.benchmark] | _training_figures(row, store)
+    if len(estimates) > 1:
+        described["benchmarks"] = estimates
+    return described
+
+
+def _estimates(row: Row, benchmark: str, store: Store, comparison: dict[str, Any]) -> dict[str, Any]:
+    """A row's figures on one benchmark, its rank there, and the stages they came from."""
+    evaluated = row.evaluations[benchmark]
+    estimates = files.read_json(specs.directory(store, evaluated.aggregate) / "estimates.json")
+    return {**estimates, "rank": comparison["ranks"].get(row.name)}
 
 
 def _training_figures(row: Row, store: Store) -> dict[str, Any]:
@@ -81,12 +105,15 @@ def _training_figures(row: Row, store: Store) -> dict[str, Any]:
     }
 
 
-def _samples(row: Row, plan: Plan, store: Store, verdicts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    own = {line["prompt_id"]: line for line in files.read_jsonl(inline.completions_path(row.generate, store))}
-    other_stage = row.judge.inputs["baseline"]
+def _samples(row: Row, benchmark: str, store: Store) -> list[dict[str, Any]]:
+    evaluated = row.evaluations[benchmark]
+    verdicts = _read(store, evaluated.judge, "verdicts.jsonl")
+    own = {line["prompt_id"]: line for line in files.read_jsonl(inline.completions_path(evaluated.generate, store))}
+    other_stage = evaluated.judge.inputs["baseline"]
     other = {line["prompt_id"]: line for line in files.read_jsonl(inline.completions_path(other_stage, store))}
     return [
         {
+            "benchmark": benchmark,
             "prompt_id": verdict["prompt_id"],
             "part": verdict["part"],
             "family": verdict["family"],
@@ -102,25 +129,29 @@ def _samples(row: Row, plan: Plan, store: Store, verdicts: list[dict[str, Any]])
     ]
 
 
-def _board(plan: Plan, store: Store, done: list[Row], comparison: dict[str, Any]) -> dict[str, Any]:
-    manifests = [store.manifest("aggregate", row.aggregate.key) or {} for row in done]
-    manifests += [store.manifest("generate", row.generate.key) or {} for row in done]
+def _board(plan: Plan, store: Store, done: list[Row], comparisons: dict[str, Any]) -> dict[str, Any]:
+    used = [evaluated for row in done for evaluated in row.evaluations.values()]
+    manifests = [store.manifest("aggregate", evaluated.aggregate.key) or {} for evaluated in used]
+    manifests += [store.manifest("generate", evaluated.generate.key) or {} for evaluated in used]
     commits = sorted({str(m["commit"]) + ("+changes" if m.get("dirty") else "") for m in manifests if m.get("commit")})
     recipe = plan.recipe
+    primary, *others = recipe.evaluations.values()
     return {
         "board": recipe.name,
         "title": recipe.title,
         "description": recipe.description,
         "base": plan.base.reference,
-        "benchmark": f"{recipe.benchmark.source} {recipe.benchmark.split}",
-        "judge": recipe.judge.name,
-        "baseline": recipe.judge.baseline,
+        "benchmark": f"{primary.benchmark.source} {primary.benchmark.split}",
+        "benchmarks": [evaluation.name for evaluation in (primary, *others)],
+        "judge": primary.judge.name,
+        "baseline": primary.judge.baseline,
         "created": max((str(m["finished"]) for m in manifests if m.get("finished")), default=None),
         "commits": commits,
         "machine": manifests[-1].get("machine") if manifests else None,
         "versions": manifests[-1].get("versions") if manifests else None,
         "recipe": recipe.model_dump(mode="json"),
-        "comparison": comparison,
+        "comparison": comparisons[primary.name],
+        "comparisons": comparisons if others else {},
         "notes": _notes(plan, store, done),
     }
 
@@ -132,7 +163,7 @@ def _notes(plan: Plan, store: Store, done: list[Row]) -> list[str]:
         notes.append("One training seed: each interval describes this checkpoint only, not the recipe behind it.")
     marks: dict[str, set[str]] = {"versions": set(), "machine": set()}
     for row in done:
-        for stage in (row.generate, *row.train):
+        for stage in (*(evaluated.generate for evaluated in row.evaluations.values()), *row.train):
             manifest = store.manifest(stage.kind, stage.key) or {}
             kind_mark = stage.kind if "versions" in manifest else ""
             for name, seen in marks.items():

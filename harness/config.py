@@ -5,7 +5,8 @@ A recipe is YAML; `harness.recipe_file` reads it and turns every mistake into on
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -27,6 +28,9 @@ class Strict(BaseModel):
     """Unknown keys are mistakes; values do not change after reading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Settings = TypeVar("Settings", bound=Strict)
 
 
 class ModelReference(Strict):
@@ -167,6 +171,35 @@ class Judge(Strict):
     baseline: str = "base"
 
 
+class GenerateOverrides(Strict):
+    """The generation settings that one benchmark sets differently."""
+
+    max_new_tokens: Count | None = None
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    seed: int | None = None
+    chunk_size: Count | None = None
+    max_model_len: Count | None = None
+
+
+class Benchmark(DataSource):
+    """Prompts to answer; it may be answered and judged differently from the recipe's other benchmarks."""
+
+    split: str = "eval"
+    generate: GenerateOverrides = GenerateOverrides()
+    judge: Judge | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How every row answers one benchmark and who judges it: a `Benchmark` with nothing left to look up."""
+
+    name: str
+    benchmark: Benchmark
+    generate: Generate
+    judge: Judge
+
+
 class Statistics(Strict):
     """Resampling behind the intervals."""
 
@@ -182,7 +215,9 @@ class Recipe(Strict):
     description: str = ""
     base: ModelReference
     data: Data
-    benchmark: DataSource
+    benchmark: Benchmark | None = None
+    """The only benchmark of a recipe that has one; ``benchmarks`` names several, the first decides ranks."""
+    benchmarks: dict[Name, Benchmark] = {}
     training: Training = Training()
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]
     preference_stages: Annotated[dict[Name, PreferenceStage | None], Field(min_length=1)] = {"none": None}
@@ -191,8 +226,19 @@ class Recipe(Strict):
     judge: Judge = Judge()
     statistics: Statistics = Statistics()
 
+    @property
+    def evaluations(self) -> dict[str, Evaluation]:
+        """Every benchmark with its settings, the primary one first."""
+        named = dict(self.benchmarks) if self.benchmark is None else {short_name(self.benchmark): self.benchmark}
+        return {
+            name: Evaluation(name, benchmark, merged(self.generate, benchmark.generate), benchmark.judge or self.judge)
+            for name, benchmark in named.items()
+        }
+
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
+        if (self.benchmark is None) == (not self.benchmarks):
+            raise ValueError("give either benchmark (one) or benchmarks (several, by name)")
         if any(self.preference_stages.values()) and self.data.preference is None:
             raise ValueError("a preference stage needs data.preference")
         if "base" in self.variants:
@@ -204,9 +250,17 @@ class Recipe(Strict):
         return self
 
 
-def merged(training: Training, overrides: Overrides) -> Training:
-    """``training`` with what ``overrides`` sets."""
+def short_name(source: DataSource) -> str:
+    """What boards call a data source: ``microtasks`` for ``builtin:microtasks``, a file's stem, a repository's name."""
+    plain = source.source.partition("@")[0].rpartition(":")[2]
+    return plain.rpartition("/")[2].partition(".")[0] or plain
+
+
+def merged(settings: Settings, overrides: Strict) -> Settings:
+    """``settings`` with what ``overrides`` sets; fields that ``settings`` does not have are somebody else's."""
     changed = {
-        name: getattr(overrides, name) for name in Overrides.model_fields if getattr(overrides, name) is not None
+        name: getattr(overrides, name)
+        for name in type(overrides).model_fields
+        if name in type(settings).model_fields and getattr(overrides, name) is not None
     }
-    return training.model_copy(update=changed)
+    return settings.model_copy(update=changed)

@@ -103,7 +103,7 @@ def as_rows(found: list[StageState]) -> list[dict[str, Any]]:
 def screen(plan: Plan, found: list[StageState]) -> str:
     """The aligned summary that ``bridgebench plan`` prints."""
     recipe = plan.recipe
-    lines = [f"{recipe.name} · {len(plan.rows)} rows · {plan.base.short_name} · {recipe.benchmark.source}"]
+    lines = [f"{recipe.name} · {len(plan.rows)} rows · {plan.base.short_name} · {', '.join(plan.prompt_counts)}"]
     for kind in dict.fromkeys(item.stage.kind for item in found):
         lines.append(_kind_line(kind, [item for item in found if item.stage.kind == kind]))
     reasons = [item for item in found if item.state != "done" and not _only_follows(item)]
@@ -139,8 +139,15 @@ def _why_lines(reasons: list[StageState], most: int = 12) -> list[str]:
 
 
 def _effort(plan: Plan, found: list[StageState]) -> str:
-    prompts = plan.prompts.execution["rows"]
-    waiting = sum(item.stage.kind == "generate" and item.state != "done" for item in found)
     if not any(item.state != "done" for item in found):
         return "nothing to run"
-    return f"{waiting * prompts} completions to generate ({prompts} prompts), judge {plan.recipe.judge.name}: free"
+    waiting = {item.stage.name for item in found if item.stage.kind == "generate" and item.state != "done"}
+    lines = []
+    for name, evaluation in plan.recipe.evaluations.items():
+        prompts = plan.prompt_counts[name]
+        stages = sum(row.evaluations[name].generate.name in waiting for row in plan.rows)
+        lines.append(
+            f"{name}: {stages * prompts} completions to generate ({prompts} prompts), judge {evaluation.judge.name}"
+            + (": free" if evaluation.judge.name == "rules" else "")
+        )
+    return "\n".join(lines)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness import files, models
+from harness import models
 from harness.config import DataSource, PreferenceStage, Recipe, Training, Variant, merged
 from harness.data import sources
 from harness.errors import ConfigError, did_you_mean
-from harness.judges import judge_identity
+from harness.evaluation import Evaluated, Evaluator, tokenize_stage
 from harness.stage import Stage, in_order
 
 BASE_ROW = "base"
@@ -24,22 +24,32 @@ BASE_ROW = "base"
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the board: a checkpoint, how it came to be, and its last stage."""
+    """One line of the board: a checkpoint, how it came to be, and its stages on each benchmark, the primary first."""
 
     name: str
     description: dict[str, Any]
-    checkpoint: Stage
-    generate: Stage
-    judge: Stage
-    aggregate: Stage
+    model: Stage
+    """The stage that converted the model this row started from."""
+    evaluations: dict[str, Evaluated]
     train: list[Stage] = field(default_factory=list)
 
     @property
+    def primary(self) -> Evaluated:
+        """The evaluation that decides ranks and fills the row's plain columns."""
+        return next(iter(self.evaluations.values()))
+
+    @property
+    def aggregates(self) -> list[Stage]:
+        """The last stage on each benchmark."""
+        return [evaluated.aggregate for evaluated in self.evaluations.values()]
+
+    @property
     def stage_keys(self) -> dict[str, str]:
-        """Kind (``train``, ``train_preference``, ``generate``, …) → ``kind/key``."""
-        keys = {"model": in_order([self.checkpoint])[0].name}
+        """Kind (``train``, ``train_preference``, ``generate``, …) → ``kind/key``, of the primary benchmark."""
+        keys = {"model": self.model.name}
         keys |= dict(zip(("train", "train_preference"), (stage.name for stage in self.train), strict=False))
-        return keys | {stage.kind: stage.name for stage in (self.generate, self.judge, self.aggregate)}
+        primary = self.primary
+        return keys | {stage.kind: stage.name for stage in (primary.generate, primary.judge, primary.aggregate)}
 
 
 @dataclass(frozen=True)
@@ -49,12 +59,13 @@ class Plan:
     recipe: Recipe
     base: models.ResolvedModel
     rows: list[Row]
-    prompts: Stage
+    prompt_counts: dict[str, int]
+    """Benchmark → prompts."""
 
     @cached_property
     def stages(self) -> list[Stage]:
         """Every stage once, in an order in which they can run."""
-        return in_order([row.aggregate for row in self.rows])
+        return in_order([stage for row in self.rows for stage in row.aggregates])
 
     def counts(self) -> Counter[str]:
         """Stages of each kind."""
@@ -71,14 +82,8 @@ def make_plan(recipe: Recipe, cache: Path, device: str | None = None) -> Plan:
     base = models.resolve(recipe.base, cache)
     planner = _Planner(recipe, base, device or device_kind())
     rows = planner.rows()
-    known = [row.name for row in rows]
-    if recipe.judge.baseline not in known:
-        name = recipe.judge.baseline
-        raise ConfigError(
-            f'judge.baseline: there is no row "{name}".{did_you_mean(name, known)}',
-            f"rows: {', '.join(known)}",
-        )
-    return Plan(recipe, base, rows, planner.prompts)
+    counts = {evaluator.name: len(evaluator.rows) for evaluator in planner.evaluators}
+    return Plan(recipe, base, rows, counts)
 
 
 class _Planner:
@@ -93,30 +98,11 @@ class _Planner:
             if recipe.data.preference is not None
             else None
         )
-        self.prompts = self._tokenize(recipe.benchmark, "prompts", self._prompt_limit())
-
-    def _prompt_limit(self) -> int:
-        """Tokens a prompt may have so that a whole completion still fits."""
-        generate = self.recipe.generate
-        limit = generate.max_model_len - generate.max_new_tokens
-        if limit < 1:
-            raise ConfigError(
-                f"generate.max_new_tokens ({generate.max_new_tokens}) leaves no room for a prompt in "
-                f"generate.max_model_len ({generate.max_model_len})."
-            )
-        return limit
+        self.evaluators = [Evaluator(settings, recipe.statistics, device) for settings in recipe.evaluations.values()]
 
     def _tokenize(self, source: DataSource, form: sources.Format, max_length: int) -> Stage:
         rows = sources.load_rows(source, form)
-        identity = {"rows_sha256": sources.content_digest(rows), "format": form, "max_length": max_length}
-        return Stage(
-            "tokenize",
-            f"{source.source} {source.split}",
-            identity,
-            {"model": self.model},
-            execution={"rows": len(rows)},
-            prepare=partial(_write_rows, rows),
-        )
+        return tokenize_stage(source, rows, sources.content_digest(rows), form, max_length, self.model)
 
     def rows(self) -> list[Row]:
         """The base and every cell of variants × preference stages × seeds."""
@@ -124,13 +110,18 @@ class _Planner:
         for seed in self.recipe.seeds:
             for variant_name, variant in self.recipe.variants.items():
                 checkpoints += self._cells(seed, variant_name, variant)
-        generated = {
-            name: self._generate(name, trained[-1] if trained else self.model) for name, _, trained in checkpoints
-        }
-        baseline = generated.get(self.recipe.judge.baseline, generated[BASE_ROW])
+        evaluations: dict[str, dict[str, Evaluated]] = {name: {} for name, _, _ in checkpoints}
+        for evaluator in self.evaluators:
+            prompts = evaluator.prompts(self.model)
+            generated = {
+                name: evaluator.generate(name, trained[-1] if trained else self.model, prompts)
+                for name, _, trained in checkpoints
+            }
+            baseline = _baseline(evaluator, generated)
+            for name, generate in generated.items():
+                evaluations[name][evaluator.name] = evaluator.judged(name, generate, baseline)
         return [
-            self._row(name, description, trained, generated[name], baseline)
-            for name, description, trained in checkpoints
+            Row(name, description, self.model, evaluations[name], trained) for name, description, trained in checkpoints
         ]
 
     def _cells(self, seed: int, name: str, variant: Variant) -> list[tuple[str, dict[str, Any], list[Stage]]]:
@@ -195,43 +186,13 @@ class _Planner:
         }
         return Stage("reference", label, identity, {"model": model, "data": data})
 
-    def _generate(self, label: str, checkpoint: Stage) -> Stage:
-        settings = self.recipe.generate
-        sampling = settings.model_dump(include={"max_new_tokens", "temperature", "top_p", "seed"})
-        identity = {
-            "backend": settings.backend,
-            "dtype": _serving_dtype(settings.dtype, self.device),
-            "device": self.device,
-            "chunk_size": settings.chunk_size,
-            "max_model_len": settings.max_model_len,
-            "sampling": sampling,
-        }
-        execution = {"kv_cache_gib": settings.kv_cache_gib}
-        return Stage("generate", label, identity, {"model": checkpoint, "prompts": self.prompts}, execution)
 
-    def _row(
-        self, name: str, description: dict[str, Any], trained: list[Stage], generate: Stage, baseline: Stage
-    ) -> Row:
-        names = {"model": name, "baseline": self.recipe.judge.baseline}
-        inputs = {"completions": generate, "baseline": baseline, "prompts": self.prompts}
-        judge = Stage("judge", name, judge_identity(self.recipe.judge) | names, inputs)
-        statistics = self.recipe.statistics.model_dump()
-        aggregate = Stage("aggregate", name, statistics, {"verdicts": judge})
-        checkpoint = trained[-1] if trained else self.model
-        return Row(name, description, checkpoint, generate, judge, aggregate, trained)
-
-
-def _serving_dtype(dtype: str, device: str) -> str:
-    if dtype == "auto":
-        return "bfloat16" if device == "cuda" else "float32"
-    if dtype == "bfloat16" and device == "cpu":
+def _baseline(evaluator: Evaluator, generated: dict[str, Stage]) -> Stage:
+    """The completions that every row of the benchmark is compared with. Raises ConfigError for an unknown row."""
+    name = evaluator.settings.judge.baseline
+    if name not in generated:
         raise ConfigError(
-            "generate.dtype: bfloat16 is not served on a CPU: the output then depends on how prompts are batched, "
-            "and a weight swap cannot be proven.",
-            "use generate.dtype: auto",
+            f'judge.baseline: there is no row "{name}".{did_you_mean(name, generated)}',
+            f"rows: {', '.join(generated)}",
         )
-    return dtype
-
-
-def _write_rows(rows: list[dict[str, Any]], directory: Path) -> None:
-    files.write_jsonl(directory / "rows.jsonl", rows)
+    return generated[name]

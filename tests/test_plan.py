@@ -54,7 +54,9 @@ def test_a_changed_setting_gives_new_keys_exactly_where_it_matters(
 def test_one_variants_learning_rate_touches_its_rows_only(tmp_path: Path) -> None:
     before, after = plan(tmp_path), plan(tmp_path, "variants.sft.learning_rate=0.002")
     changed = {
-        row.name for row, other in zip(before.rows, after.rows, strict=True) if row.aggregate.key != other.aggregate.key
+        row.name
+        for row, other in zip(before.rows, after.rows, strict=True)
+        if row.primary.aggregate.key != other.primary.aggregate.key
     }
     assert changed == {"sft", "sft+dpo"}
 
@@ -117,3 +119,20 @@ def test_what_cannot_work_is_refused_before_anything_runs(
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         plan(tmp_path, *assignments)
+
+
+def test_a_recipe_may_have_several_benchmarks_each_with_settings_of_its_own(tmp_path: Path) -> None:
+    one = "{source: 'builtin:microtasks', split: eval, rows: 24}"
+    two = "{source: 'builtin:microtasks', split: dev, rows: 12, generate: {max_new_tokens: 8}}"
+    made = plan(tmp_path, "benchmark=", f"benchmarks={{main: {one}, short: {two}}}")
+    assert made.prompt_counts == {"main": 24, "short": 12}
+    row = made.rows[0]
+    assert row.primary.benchmark == "main"
+    lengths = {name: e.generate.identity["sampling"]["max_new_tokens"] for name, e in row.evaluations.items()}
+    assert lengths == {"main": 16, "short": 8}
+    assert made.counts()["aggregate"] == 2 * len(made.rows)
+
+
+def test_a_recipe_with_one_benchmark_and_several_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="either benchmark"):
+        plan(tmp_path, "benchmarks={more: {source: 'builtin:microtasks'}}")

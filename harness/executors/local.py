@@ -40,19 +40,37 @@ class LocalExecutor:
         """`run` for stages in an order in which they can run."""
         self.recipe = recipe
         self.reporter.begin(recipe, len(stages))
-        try:
-            for stage in stages:
-                if stage.kind in TRAINER_KINDS:
-                    self._one(stage, self._run_trainer)
-        finally:
-            self.worker.close()
-        for group in _engine_groups([stage for stage in stages if stage.kind == "generate"]):
-            self._run_group(group)
-        for kind in ("judge", "aggregate"):
-            for stage in stages:
-                if stage.kind == kind:
-                    self._one(stage, self._run_inline)
+        waiting = list(stages)
+        while waiting:
+            before = len(waiting)
+            for phase in (self._trainers, self._engines, self._inline):
+                waiting = phase(waiting)
+            if len(waiting) == before:
+                raise AssertionError(f"no phase runs {waiting[0].name}")
         return self.outcome
+
+    # phases: each runs what it can of the waiting stages and returns the rest
+
+    def _trainers(self, waiting: list[Stage]) -> list[Stage]:
+        ready, rest = _ready(waiting, TRAINER_KINDS, chained=True)
+        try:
+            for stage in ready:
+                self._one(stage, self._run_trainer)
+        finally:
+            self.worker.close()  # the engine gets the memory
+        return rest
+
+    def _engines(self, waiting: list[Stage]) -> list[Stage]:
+        ready, rest = _ready(waiting, ("generate",), chained=False)
+        for group in _engine_groups(ready):
+            self._run_group(group)
+        return rest
+
+    def _inline(self, waiting: list[Stage]) -> list[Stage]:
+        ready, rest = _ready(waiting, ("judge", "aggregate"), chained=True)
+        for stage in sorted(ready, key=lambda stage: stage.kind != "judge"):
+            self._one(stage, self._run_inline)
+        return rest
 
     # one stage at a time
 
@@ -202,6 +220,21 @@ class LocalExecutor:
             self.reporter.message(f"swap to {stage.label} refused: {event['reason']}")
         elif event["event"] == "progress":
             self.reporter.progress(stage, event)
+
+
+def _ready(waiting: list[Stage], kinds: tuple[str, ...], *, chained: bool) -> tuple[list[Stage], list[Stage]]:
+    """(stages of ``kinds`` whose inputs no longer wait, the rest); ``chained`` stages may wait for each other."""
+    ready: list[Stage] = []
+    rest: list[Stage] = []
+    held_up = {stage.name for stage in waiting}
+    for stage in waiting:
+        if stage.kind in kinds and not any(needed.name in held_up for needed in stage.inputs.values()):
+            ready.append(stage)
+            if chained:
+                held_up.discard(stage.name)
+        else:
+            rest.append(stage)
+    return ready, rest
 
 
 def _engine_groups(stages: list[Stage]) -> Iterator[list[Stage]]:

@@ -1,0 +1,111 @@
+"""One checkpoint × one benchmark → the stages prompts ─► generate ─► judge ─► aggregate, nothing run yet.
+
+The same for every row, whoever made its checkpoint: `harness.plan` lays out the matrix and asks here for the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness import files
+from harness.config import DataSource, Evaluation, Generate, Statistics
+from harness.data import sources
+from harness.errors import ConfigError
+from harness.judges import judge_identity
+from harness.stage import Stage
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A row's stages on one benchmark."""
+
+    benchmark: str
+    generate: Stage
+    judge: Stage
+    aggregate: Stage
+
+
+class Evaluator:
+    """Lays out stages for one benchmark; holds what its rows share: the prompts and the settings."""
+
+    def __init__(self, settings: Evaluation, statistics: Statistics, device: str) -> None:
+        self.settings, self.statistics, self.device = settings, statistics, device
+        self.rows = sources.load_rows(settings.benchmark, "prompts")
+        self.rows_sha256 = sources.content_digest(self.rows)
+
+    @property
+    def name(self) -> str:
+        """What boards call the benchmark."""
+        return self.settings.name
+
+    def prompts(self, model: Stage) -> Stage:
+        """The prompts as ``model``'s tokenizer and template render them."""
+        limit = prompt_limit(self.settings.generate)
+        return tokenize_stage(self.settings.benchmark, self.rows, self.rows_sha256, "prompts", limit, model)
+
+    def generate(self, label: str, checkpoint: Stage, prompts: Stage) -> Stage:
+        """Answers of ``checkpoint`` to ``prompts`` by the recipe's engine."""
+        settings = self.settings.generate
+        identity = {
+            "backend": settings.backend,
+            "dtype": serving_dtype(settings.dtype, self.device),
+            "device": self.device,
+            "chunk_size": settings.chunk_size,
+            "max_model_len": settings.max_model_len,
+            "sampling": settings.model_dump(include={"max_new_tokens", "temperature", "top_p", "seed"}),
+        }
+        execution = {"kv_cache_gib": settings.kv_cache_gib}
+        return Stage("generate", label, identity, {"model": checkpoint, "prompts": prompts}, execution)
+
+    def judged(self, row: str, generate: Stage, baseline: Stage) -> Evaluated:
+        """The judge and aggregate stages of a row, against the completions of the baseline."""
+        names = {"model": row, "baseline": self.settings.judge.baseline}
+        inputs = {"completions": generate, "baseline": baseline, "prompts": generate.inputs["prompts"]}
+        judge = Stage("judge", row, judge_identity(self.settings.judge) | names, inputs)
+        aggregate = Stage("aggregate", row, self.statistics.model_dump(), {"verdicts": judge})
+        return Evaluated(self.name, generate, judge, aggregate)
+
+
+def tokenize_stage(
+    source: DataSource, rows: list[dict[str, Any]], digest: str, form: sources.Format, max_length: int, model: Stage
+) -> Stage:
+    """``rows`` rendered to token ids by ``model``'s tokenizer; known by their content, not by where they came from."""
+    return Stage(
+        "tokenize",
+        f"{source.source} {source.split}",
+        {"rows_sha256": digest, "format": form, "max_length": max_length},
+        {"model": model},
+        execution={"rows": len(rows)},
+        prepare=partial(_write_rows, rows),
+    )
+
+
+def _write_rows(rows: list[dict[str, Any]], directory: Path) -> None:
+    files.write_jsonl(directory / "rows.jsonl", rows)
+
+
+def prompt_limit(generate: Generate) -> int:
+    """Tokens a prompt may have so that a whole completion still fits. Raises ConfigError if none may."""
+    limit = generate.max_model_len - generate.max_new_tokens
+    if limit < 1:
+        raise ConfigError(
+            f"generate.max_new_tokens ({generate.max_new_tokens}) leaves no room for a prompt in "
+            f"generate.max_model_len ({generate.max_model_len})."
+        )
+    return limit
+
+
+def serving_dtype(dtype: str, device: str) -> str:
+    """``auto`` resolved for ``device``. Raises ConfigError for what cannot be proven there."""
+    if dtype == "auto":
+        return "bfloat16" if device == "cuda" else "float32"
+    if dtype == "bfloat16" and device == "cpu":
+        raise ConfigError(
+            "generate.dtype: bfloat16 is not served on a CPU: the output then depends on how prompts are batched, "
+            "and a weight swap cannot be proven.",
+            "use generate.dtype: auto",
+        )
+    return dtype
