@@ -13,10 +13,26 @@ import sys
 
 import click
 
-from harness.cli import installed, publishing, running, scoring, storing
+from harness.cli import (
+    evaluating,
+    installed,
+    publishing,
+    running,
+    scoring,
+    storing,
+)
 from harness.cli.common import bridgebench
 
-__all__ = ["bridgebench", "installed", "main", "publishing", "running", "scoring", "storing"]
+__all__ = [
+    "bridgebench",
+    "evaluating",
+    "installed",
+    "main",
+    "publishing",
+    "running",
+    "scoring",
+    "storing",
+]
 
 SIGTERM_EXIT = 130
 
