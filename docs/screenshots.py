@@ -2,8 +2,8 @@
 
     python docs/screenshots.py [--board leaderboards/quickstart] [--to docs/images]
 
-Writes ``board-light.png``, ``board-dark.png`` (the charts), ``browse.png``, ``compare.png`` and ``phone.png``, each below
-250 kB.
+Writes ``board-light.png``, ``board-dark.png`` (the charts), ``browse.png``, ``compare.png`` and ``phone.png``, each
+below 250 kB.
 """
 
 from __future__ import annotations

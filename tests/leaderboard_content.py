@@ -15,6 +15,7 @@ TEXTS = [
     "\u202egnp.\u202c \x00 \ud800 مرحبا",
     "x" * 50_000,
     f"[link](javascript:{RUN}) [data](data:text/html,<script>{RUN}</script>) [web](https://example.org/a?b=1) "
+    "[page](index.html) [other](//example.org) [disk](file:///etc/passwd) "
     f'<a href="javascript:{RUN}" onclick="{RUN}">raw</a> ![picture](https://example.org/picture.png)',
     f'<div><table><b>never closed <svg onload={RUN}> <!-- <iframe srcdoc="<script>{RUN}</script>">',
     f"</script><script>{RUN}</script>]]>\u2028\u2029`${{{RUN}}}` <style>*{{display:none}}</style>",
