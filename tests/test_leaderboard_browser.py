@@ -3,6 +3,7 @@
 Hostile completions never run and never break the page; nothing is asked from outside.
 """
 
+import shutil
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -24,9 +25,9 @@ def content():
     return leaderboard_content.content()
 
 
-@pytest.fixture(scope="module")
-def board(content, tmp_path_factory):
-    return leaderboard_content.build(content, tmp_path_factory.mktemp("boards") / "demo")
+@pytest.fixture
+def board(demo_board):
+    return demo_board
 
 
 @pytest.fixture(scope="module")
@@ -351,8 +352,8 @@ def test_the_policy_forbids_html_from_text_and_scripts_from_elsewhere(browser, b
     assert len(browser.errors()) == 2  # both are reported as violations
 
 
-def test_a_page_of_texts_that_is_gone_is_reported(browser, content, tmp_path):
-    where = leaderboard_content.build(content, tmp_path / "board")
+def test_a_page_of_texts_that_is_gone_is_reported(browser, board, tmp_path):
+    where = shutil.copytree(board, tmp_path / "board")
     (where / "pages" / "sft-0.js").unlink()
     browser.open(where / "browse.html", "#row=sft")
     assert browser.text("[role=alert]") == "pages/sft-0.js could not be loaded"

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,6 @@ from hypothesis import strategies as st
 
 from harness.errors import BridgebenchError
 from harness.leaderboard import corpus, display, markdown, published, samples
-from tests import leaderboard_content
 from tests.leaderboard_content import HOSTILE, NAMES, TEXTS
 
 TAGS = set("p blockquote ul ol li em strong s table thead tbody tr th td code pre br hr a h1 h2 h3 h4 h5 h6".split())
@@ -84,9 +84,14 @@ def test_characters_that_reorder_or_break_a_page_are_made_visible():
     assert display.visible("👩‍🔬 é\n\tok") == "👩‍🔬 é\n\tok"
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    return leaderboard_content.build(leaderboard_content.content(), tmp_path_factory.mktemp("boards") / "demo")
+@pytest.fixture
+def built(demo_board):
+    return demo_board
+
+
+@pytest.fixture
+def published_board():
+    return Path(__file__).resolve().parent.parent / "leaderboards" / "quickstart"
 
 
 def page(directory, name):
@@ -178,10 +183,3 @@ def test_the_published_board_is_built_again_from_its_evidence_alone(published_bo
 def test_a_directory_without_a_board_is_refused(tmp_path):
     with pytest.raises(BridgebenchError, match="is no board"):
         published.read(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def published_board():
-    from pathlib import Path
-
-    return Path(__file__).resolve().parent.parent / "leaderboards" / "quickstart"
