@@ -237,3 +237,16 @@ def test_ticks_are_round_few_and_within_the_scale(low, high):
     assert 1 <= len(ticks) <= 7
     assert all(low - 1e-9 <= tick <= high + 1e-9 for tick in ticks)
     assert sorted(set(ticks)) == ticks
+
+
+def test_other_benchmarks_are_columns_of_every_table_with_a_matrix_each(tmp_path):
+    board, rows, *rest = leaderboard_content.two_benchmarks()
+    where = leaderboard_content.build((board, rows, *rest), tmp_path / "two")
+    text = (where / "index.html").read_text("utf-8")
+    assert "Every row against every other: micro" in text
+    assert "Every row against every other: duel" in text
+    expected = rows[1]["benchmarks"]["duel"]["win_rate"]
+    assert f'data-sort="{expected!r}"' in text
+    lines = list(csv.DictReader(io.StringIO((where / "leaderboard.csv").read_text("utf-8"))))
+    sft = next(line for line in lines if line["row"] == "sft")
+    assert float(sft["win_rate@duel"]) == expected

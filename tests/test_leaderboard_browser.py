@@ -197,6 +197,21 @@ def test_two_rows_compare_with_the_difference_of_the_board(browser, board, conte
     assert browser.text("#summary .value").startswith(display.signed(-pair["difference"]))
 
 
+def test_each_benchmark_has_its_own_prompts_baseline_and_comparison(browser, tmp_path):
+    content = leaderboard_content.two_benchmarks()
+    where = leaderboard_content.build(content, tmp_path / "two")
+    browser.open(where / "browse.html", "#row=sft&benchmark=duel&prompt=p01")
+    assert browser.text("#count") == "2 prompts"
+    assert browser.texts("#reader .text-box")[1:] == ["second", "famous"]
+    assert browser.texts("#reader .answer h3") == ["sft", "famous (baseline)"]
+    browser.choose("#benchmark", "0")
+    browser.until("return document.getElementById('count').textContent === '11 prompts'")
+    browser.open(where / "compare.html", "#a=sft&b=base&benchmark=duel")
+    (pair,) = content[0]["comparisons"]["duel"]["pairs"]
+    assert browser.text("#summary .value").startswith(display.signed(-pair["difference"]))
+    assert "points of win rate" in browser.text("#summary")
+
+
 def test_every_control_works_by_keyboard_alone(browser, board):
     from selenium.webdriver.common.keys import Keys
 

@@ -85,7 +85,7 @@ def draw(board: Board, rows: list[Row], metric: Metric, theme: Theme) -> Any:
 
 def _draw_panel(axis: Any, board: Board, rows: list[Row], metric: Metric, part: str | None, theme: Theme) -> None:
     axis.set_facecolor(theme.background)
-    label = "All prompts" if part is None else fields.PARTS.get(part, (part, ""))[0]
+    label = "All prompts" if part is None else fields.part_label(part)
     axis.set_title(label, fontsize=10, color=theme.text, loc="left", parse_math=False)
     axis.set_xlim(-2, 102)
     axis.set_xticks([0, 50, 100])

@@ -38,7 +38,7 @@ def read(directory: Path) -> Content:
     return Content(
         data,
         rows,
-        {row["row"]: _samples(row, evidence) for row in done},
+        {row["row"]: _samples(data, row, evidence) for row in done},
         {row["row"]: _stages(row, evidence) for row in done},
     )
 
@@ -49,14 +49,19 @@ def rebuild(directory: Path, destination: Path) -> Path:
     return build(content.board, content.rows, content.samples, destination, stages=content.stages)
 
 
-def _samples(row: Row, evidence: Path) -> list[Row]:
-    name = (row.get("stage_keys") or {}).get("judge")
-    judge = _manifest(evidence, name)
-    if judge is None:
-        return []
-    inputs = judge["inputs"]
-    own, baseline = (_lines(evidence, inputs.get(role), "completions.jsonl") for role in ("completions", "baseline"))
-    return samples.gather(_lines(evidence, name, "verdicts.jsonl"), own, baseline)
+def _samples(board: Board, row: Row, evidence: Path) -> list[Row]:
+    """Samples of every benchmark that the row was evaluated on, the primary one first."""
+    primary = (board.get("benchmarks") or [None])[0]
+    evaluated = row.get("benchmarks") or {primary: row}
+    found = []
+    for benchmark, figures in evaluated.items():
+        name = (figures.get("stage_keys") or {}).get("judge")
+        judge = _manifest(evidence, name)
+        if judge is not None:
+            roles = (judge["inputs"].get(role) for role in ("completions", "baseline"))
+            own, baseline = (_lines(evidence, stage, "completions.jsonl") for stage in roles)
+            found += samples.gather(_lines(evidence, name, "verdicts.jsonl"), own, baseline, benchmark)
+    return found
 
 
 def _stages(row: Row, evidence: Path) -> list[Row]:

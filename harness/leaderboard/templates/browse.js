@@ -1,9 +1,13 @@
 "use strict";
 reader.start((index) => {
   const { el, text, badge, badges, outcome, options, TRUNCATED, EMPTY, MISSING, DISAGREEMENT } = reader;
-  const [rows, prompts, parts, families, perPage, [baselineName, baselineStem, baseline], cells] = index;
+  const [rows, prompts, parts, families, perPage, benchmarks, cells] = index;
   const field = (id) => document.getElementById(id), pane = field("reader"), count = field("count");
-  const everything = prompts.map((_, number) => number);
+  let everything = [], baselineName = "", baselineStem = "", baseline = -1;
+  const enter = (benchmark) => {
+    [, baselineName, baselineStem, baseline] = benchmarks[benchmark];
+    everything = prompts.map((_, number) => number).filter((number) => prompts[number][4] === benchmark);
+  };
   const state = { row: 0, prompt: null, raw: false };
 
   const sample = (row, prompt) => ({ preference: cells[row][0][prompt], score: cells[row][1][prompt], flags: cells[row][2][prompt], length: cells[row][3][prompt] });
@@ -56,7 +60,7 @@ reader.start((index) => {
   const items = reader.list(describe, select);
 
   const save = () => reader.remember({
-    row: state.row < 0 ? "*" : rows[state.row][0], part: field("part").value, family: field("family").value,
+    benchmark: benchmarks.length > 1 ? benchmarks[Number(field("benchmark").value)][0] : null, row: state.row < 0 ? "*" : rows[state.row][0], part: field("part").value, family: field("family").value,
     show: field("show").value, order: field("order").value, q: field("q").value.trim(), prompt: state.prompt === null ? null : prompts[state.prompt][0],
   });
 
@@ -73,10 +77,11 @@ reader.start((index) => {
     const keys = new Map(found.map((prompt) => [prompt, key(prompt)]));
     return [...found].sort((a, b) => keys.get(a) - keys.get(b));
   };
-  const told = (shown, rest = "") => { count.textContent = `${shown === prompts.length ? shown : `${shown} of ${prompts.length}`} prompts${rest}`; };
+  const told = (shown, rest = "") => { count.textContent = `${shown === everything.length ? shown : `${shown} of ${everything.length}`} prompts${rest}`; };
   const refresh = () => {
     reader.stop();
     state.row = Number(field("row").value);
+    enter(Number(field("benchmark").value));
     relabel();
     const found = ordered(everything.filter(fits)), words = field("q").value.trim();
     save();
@@ -154,7 +159,9 @@ reader.start((index) => {
 
   // what the address asks for, and changes of the form
   const apply = () => {
-    const asked = reader.hash(), place = (list, value) => list.findIndex(([name]) => name === value);
+    const asked = reader.hash(), benchmark = Math.max(0, benchmarks.findIndex(([name]) => name === asked.benchmark)), place = (list, value) => list.findIndex(([name]) => name === value);
+    enter(benchmark);
+    options(field("benchmark"), benchmarks.map(([name], number) => [String(number), name]), String(benchmark));
     const first = Math.max(rows.findIndex((_, row) => row !== baseline), 0), named = place(rows, asked.row);
     const row = asked.row === "*" ? -1 : named >= 0 ? named : first;
     options(field("row"), [["-1", "all rows"], ...rows.map(([name], number) => [String(number), number === baseline ? `${name} (baseline)` : name])], String(row));
@@ -163,11 +170,11 @@ reader.start((index) => {
     options(field("show"), Object.entries(SHOW).map(([key, [name]]) => [key, name]), asked.show ?? "");
     options(field("order"), Object.entries(ORDER).map(([key, [name]]) => [key, name]), asked.order ?? "");
     field("q").value = asked.q ?? "";
-    const prompt = place(prompts, asked.prompt);
-    state.prompt = prompt < 0 ? null : prompt;
+    state.prompt = everything.find((prompt) => prompts[prompt][0] === asked.prompt) ?? null;
     refresh();
   };
   for (const id of ["part", "family"]) field(id).closest("label").hidden = (id === "part" ? parts : families).filter(Boolean).length < 2;
+  field("benchmark").closest("label").hidden = benchmarks.length < 2;
   field("filters").addEventListener("submit", (event) => event.preventDefault());
   field("filters").addEventListener("change", (event) => { if (event.target.id !== "q") refresh(); });
   field("q").addEventListener("input", reader.later(refresh, 200));

@@ -1,11 +1,14 @@
 "use strict";
 reader.start((index) => {
   const { el, text, badge, badges, outcome, options } = reader;
-  const [rows, prompts, parts, families, perPage, [, , baseline], cells, pairs, metric] = index;
+  const [rows, prompts, parts, families, perPage, benchmarks, cells] = index;
   const field = (id) => document.getElementById(id), pane = field("reader"), count = field("count");
-  const everything = prompts.map((_, number) => number);
+  let everything = [], baseline = -1, metric = "", pairs = [];
+  const enter = (benchmark) => {
+    [, , , baseline, metric, pairs] = benchmarks[benchmark];
+    everything = prompts.map((_, number) => number).filter((number) => prompts[number][4] === benchmark);
+  };
   const state = { a: 0, b: 0, prompt: null, raw: false };
-  const METRIC = metric.replaceAll("_", " ");
 
   const sample = (row, prompt) => ({ preference: cells[row][0][prompt], score: cells[row][1][prompt], flags: cells[row][2][prompt], length: cells[row][3][prompt] });
   const value = (row, prompt) => {
@@ -50,7 +53,7 @@ reader.start((index) => {
   const select = (prompt, moved) => { state.prompt = prompt; items.mark(prompt); save(); render(moved); };
   const items = reader.list(describe, select);
   const save = () => reader.remember({
-    a: rows[state.a][0], b: rows[state.b][0], part: field("part").value, show: field("show").value, order: field("order").value,
+    benchmark: benchmarks.length > 1 ? benchmarks[Number(field("benchmark").value)][0] : null, a: rows[state.a][0], b: rows[state.b][0], part: field("part").value, show: field("show").value, order: field("order").value,
     q: field("q").value.trim(), prompt: state.prompt === null ? null : prompts[state.prompt][0],
   });
 
@@ -72,7 +75,7 @@ reader.start((index) => {
     const words = !found.significant ? "no difference shown" : found.mean > 0 ? "A is significantly better" : "B is significantly better";
     const p = found.p === null || found.p === undefined ? "" : `, p ${found.p < 0.001 ? "< 0.001" : `= ${found.p.toFixed(3)}`} (adjusted for all pairs of the board, Holm)`;
     return field("summary").replaceChildren(
-      el("p", { class: "value" }, signed(found.mean), " ", el("span", {}, `points of ${METRIC}, A over B${found.ends ? ` · ${signed(found.ends[0])} to ${signed(found.ends[1])} (95 % interval of this pair alone)` : ""}`)),
+      el("p", { class: "value" }, signed(found.mean), " ", el("span", {}, `points of ${metric.replaceAll("_", " ")}, A over B${found.ends ? ` · ${signed(found.ends[0])} to ${signed(found.ends[1])} (95 % interval of this pair alone)` : ""}`)),
       interval(found), el("p", {}, el("strong", {}, words), `${p}.`), counts);
   };
   const shape = (tag, attributes) => {
@@ -89,7 +92,7 @@ reader.start((index) => {
     return el("div", { class: `interval ${mean >= 0 ? "side-a" : "side-b"}` }, el("span", { "aria-hidden": "true" }, "B better"), chart, el("span", { "aria-hidden": "true" }, "A better"));
   };
 
-  const told = (shown, rest = "") => { count.textContent = `${shown === prompts.length ? shown : `${shown} of ${prompts.length}`} prompts${rest}`; };
+  const told = (shown, rest = "") => { count.textContent = `${shown === everything.length ? shown : `${shown} of ${everything.length}`} prompts${rest}`; };
   const ordered = (found) => {
     const key = ORDER[field("order").value][1];
     if (!key) return found;
@@ -102,6 +105,7 @@ reader.start((index) => {
   };
   const refresh = () => {
     reader.stop();
+    enter(Number(field("benchmark").value));
     state.a = Number(field("a").value);
     state.b = Number(field("b").value);
     summary();
@@ -165,7 +169,9 @@ reader.start((index) => {
   };
 
   const apply = () => {
-    const asked = reader.hash(), place = (value) => rows.findIndex(([name]) => name === value);
+    const asked = reader.hash(), benchmark = Math.max(0, benchmarks.findIndex(([name]) => name === asked.benchmark)), place = (value) => rows.findIndex(([name]) => name === value);
+    enter(benchmark);
+    options(field("benchmark"), benchmarks.map(([name], number) => [String(number), name]), String(benchmark));
     const first = Math.max(rows.findIndex((_, row) => row !== baseline), 0);
     const a = place(asked.a) >= 0 ? place(asked.a) : first;
     const second = baseline >= 0 && baseline !== a ? baseline : Math.max(rows.findIndex((_, row) => row !== a), 0);
@@ -176,11 +182,11 @@ reader.start((index) => {
     options(field("show"), Object.entries(SHOW).map(([key, [name]]) => [key, name]), asked.show ?? "");
     options(field("order"), Object.entries(ORDER).map(([key, [name]]) => [key, name]), asked.order ?? "");
     field("q").value = asked.q ?? "";
-    const prompt = prompts.findIndex(([id]) => id === asked.prompt);
-    state.prompt = prompt < 0 ? null : prompt;
+    state.prompt = everything.find((prompt) => prompts[prompt][0] === asked.prompt) ?? null;
     refresh();
   };
   field("part").closest("label").hidden = parts.filter(Boolean).length < 2;
+  field("benchmark").closest("label").hidden = benchmarks.length < 2;
   field("filters").addEventListener("submit", (event) => event.preventDefault());
   field("filters").addEventListener("change", (event) => { if (event.target.id !== "q") refresh(); });
   field("swap").addEventListener("click", () => { [field("a").value, field("b").value] = [field("b").value, field("a").value]; refresh(); });
