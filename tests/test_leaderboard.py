@@ -231,6 +231,17 @@ def test_a_row_page_tells_recipe_curves_and_provenance(built):
     assert text.index("Training: SFT") < text.index("Training: DPO")
 
 
+def test_a_row_without_manifests_tells_the_provenance_it_keeps_itself(tmp_path):
+    (row,) = bare("a")
+    row["provenance"] = [
+        {"stage": "generate/77aa", "commit": "c0ffee", "dirty": False, "command": "bridgebench eval x"}
+    ]
+    where = leaderboard.build({"board": "demo"}, [row], {}, tmp_path / "demo")
+    text = (where / "rows" / "a.html").read_text("utf-8")
+    for words in ("generate/77aa", "c0ffee", "bridgebench eval x"):
+        assert words in text
+
+
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-3.2, 871.0), (1e-9, 3e-9), (5.0, 5.0), (97.13, 97.14)])
 def test_ticks_are_round_few_and_within_the_scale(low, high):
     ticks = axes.Scale(low, high, 0, 100).ticks()

@@ -11,7 +11,10 @@ from harness.leaderboard.fields import Board, Metric, Row
 
 
 def row_page(board: Board, rows: list[Row], row: Row, metrics: list[Metric], stages: list[Row]) -> View:
-    """Everything a row's page shows; ``stages`` are the manifests behind the row, in their order."""
+    """Everything a row's page shows; ``stages`` are the manifests behind the row, in their order; without them the page
+    says what the row itself keeps of its ``provenance``.
+    """
+    stages = stages or [_manifest(entry) for entry in row.get("provenance") or []]
     return {
         "row": row,
         "settings": display.settings(row),
@@ -29,6 +32,11 @@ def row_page(board: Board, rows: list[Row], row: Row, metrics: list[Metric], sta
         "keys": [] if stages else [(kind, str(key)) for kind, key in (row["stage_keys"] or {}).items()],
         "notes": cells.notes(board, rows),
     }
+
+
+def _manifest(entry: Row) -> Row:
+    kind, _, key = str(entry["stage"]).partition("/")
+    return {**entry, "kind": kind, "key": key}
 
 
 def _compared(board: Board, row: Row) -> str:
