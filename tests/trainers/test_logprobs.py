@@ -62,7 +62,9 @@ def test_the_heads_own_backward_equals_autograds(chunk: int) -> None:
     weight = torch.randn(11, 5, dtype=torch.float64, generator=generator, requires_grad=True)
     target = torch.tensor([0, 10, 3, 3, 7, 1, 2])
     slope = torch.randn(7, dtype=torch.float64, generator=generator)
-    ours = torch.autograd.grad((ChunkedLogProbs.apply(hidden, weight, target, chunk) * slope).sum(), (hidden, weight))
+    ours = torch.autograd.grad(
+        (ChunkedLogProbs.apply(hidden, weight, target, chunk)[0] * slope).sum(), (hidden, weight)
+    )
     full = (hidden @ weight.T).log_softmax(-1)[torch.arange(7), target]
     theirs = torch.autograd.grad((full * slope).sum(), (hidden, weight))
     for mine, expected in zip(ours, theirs, strict=True):

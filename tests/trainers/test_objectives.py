@@ -24,18 +24,22 @@ def tokens(seed: int, n: int = 200) -> tuple[torch.Tensor, torch.Tensor]:
     return logprobs.requires_grad_(), reference
 
 
+def token_loss(logprobs: torch.Tensor, reference: torch.Tensor, divergence: Divergence, beta: float) -> torch.Tensor:
+    return objectives.f_sft_loss(objectives.token_reward(logprobs, reference, beta), divergence, beta)
+
+
 @pytest.mark.parametrize("name", [*TABLE])
 def test_at_the_reference_every_f_sft_gradient_is_sfts(name: str) -> None:
     _, reference = tokens(0)
     logprobs = reference.clone().requires_grad_()
-    loss = objectives.f_sft_token_loss(logprobs, reference, Divergence(name), beta=0.3)
+    loss = token_loss(logprobs, reference, Divergence(name), beta=0.3)
     (gradient,) = torch.autograd.grad(loss, logprobs)
     torch.testing.assert_close(gradient, -torch.ones_like(gradient), atol=1e-12, rtol=0)
 
 
 def test_total_variation_is_sft_everywhere_up_to_a_constant() -> None:
     logprobs, reference = tokens(1)
-    ours = objectives.f_sft_token_loss(logprobs, reference, Divergence("total_variation"), beta=0.7)
+    ours = token_loss(logprobs, reference, Divergence("total_variation"), beta=0.7)
     plain = objectives.sft_loss(logprobs)
     assert (ours - plain).item() == pytest.approx(float(reference.sum()), rel=1e-12)
     for gradient in torch.autograd.grad(ours, logprobs):
@@ -45,15 +49,15 @@ def test_total_variation_is_sft_everywhere_up_to_a_constant() -> None:
 @pytest.mark.parametrize("name", [*TABLE])
 def test_no_f_sft_loss_is_below_the_total_variation_loss(name: str) -> None:
     logprobs, reference = tokens(2)
-    floor = objectives.f_sft_token_loss(logprobs, reference, Divergence("total_variation"), beta=0.3)
-    loss = objectives.f_sft_token_loss(logprobs, reference, Divergence(name), beta=0.3)
+    floor = token_loss(logprobs, reference, Divergence("total_variation"), beta=0.3)
+    loss = token_loss(logprobs, reference, Divergence(name), beta=0.3)
     assert loss.item() >= floor.item() - 1e-9
 
 
 def test_the_gradient_of_f_sft_weighs_each_token_by_the_slope() -> None:
     logprobs, reference = tokens(3)
     divergence = Divergence("jensen_shannon")
-    (gradient,) = torch.autograd.grad(objectives.f_sft_token_loss(logprobs, reference, divergence, beta=0.3), logprobs)
+    (gradient,) = torch.autograd.grad(token_loss(logprobs, reference, divergence, beta=0.3), logprobs)
     expected = -divergence.slope(0.3 * (logprobs.detach() - reference))
     torch.testing.assert_close(gradient, expected, atol=1e-12, rtol=1e-12)
 
