@@ -47,10 +47,10 @@ def test_hub_columns_are_renamed_shuffled_and_cut() -> None:
         [{"talk": [{"role": "user", "content": str(n)}, {"role": "assistant", "content": "ok"}]} for n in range(9)]
     )
     source = DataSource(source="hub:org/name", split="train", rows=4, seed=3, columns={"messages": "talk"})
-    rows = rows_of(table, source)
+    rows = list(rows_of(table, source))
     assert len(rows) == 4
     assert [row["messages"][0]["content"] for row in rows] != ["0", "1", "2", "3"]
-    assert rows == rows_of(table, source)
+    assert rows == list(rows_of(table, source))
     wrong = source.model_copy(update={"columns": {"messages": "tlk"}})
     with pytest.raises(ConfigError, match=r'no column "tlk".*Did you mean "talk"'):
         rows_of(table, wrong)

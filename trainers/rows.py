@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,8 @@ from trainers.errors import TrainerError
 Messages = list[dict[str, str]]
 Row = dict[str, Any]
 COLUMNS = {"sft": ("messages",), "preference": ("prompt", "chosen", "rejected"), "prompts": ("messages",)}
+
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def count_rows(path: Path) -> int:
@@ -34,17 +37,17 @@ def count_rows(path: Path) -> int:
 
 def read_rows(path: Path, form: str) -> Iterator[Row]:
     """The rows, each with an ``id`` (its line number if it has none). Raises TrainerError naming the line or row."""
-    with path.open("r", encoding="utf-8") as handle:
+    with path.open("rb") as handle:
         for number, line in enumerate(handle, 1):
             if not line.isspace():
                 yield _checked(_parsed(line, path, number), form, number)
 
 
-def _parsed(line: str, path: Path, number: int) -> Any:
+def _parsed(line: bytes, path: Path, number: int) -> Any:
     try:
-        return json.loads(line)
-    except ValueError as error:
-        raise TrainerError(f"{path.name}, line {number}: not valid JSON ({error}).") from None
+        return json.loads(line.decode("utf-8"))
+    except ValueError as error:  # UnicodeDecodeError too
+        raise TrainerError(f"{path.name}, line {number}: not valid JSON in UTF-8 ({error}).") from None
 
 
 def _checked(row: Any, form: str, number: int) -> Row:
@@ -61,13 +64,18 @@ def _checked(row: Any, form: str, number: int) -> Row:
 
 def _check_messages(messages: Any, name: str, column: str) -> None:
     whole = isinstance(messages, list) and all(
-        isinstance(turn, dict) and isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)
+        isinstance(turn, dict) and isinstance(turn.get("role"), str) and _is_text(turn.get("content"))
         for turn in messages
     )
     if not whole or not messages:
         raise TrainerError(
             f'row "{name}": "{column}" is not a list of turns.', 'a turn is {"role": "user", "content": "..."}'
         )
+
+
+def _is_text(value: Any) -> bool:
+    """A text that UTF-8 can write; half of a surrogate pair is none."""
+    return isinstance(value, str) and not LONE_SURROGATE.search(value)
 
 
 def conversations(row: Row, form: str) -> list[Messages]:
@@ -82,7 +90,7 @@ def conversations(row: Row, form: str) -> list[Messages]:
         return [messages]
     if row["chosen"] == row["rejected"]:
         raise TrainerError(f'row "{name}": chosen and rejected are the same text.')
-    if not all(isinstance(row[side], str) for side in ("chosen", "rejected")):
+    if not all(_is_text(row[side]) for side in ("chosen", "rejected")):
         raise TrainerError(f'row "{name}": chosen and rejected must be texts, the assistant\'s last turn.')
     return [[*row["prompt"], {"role": "assistant", "content": row[side]}] for side in ("chosen", "rejected")]
 
