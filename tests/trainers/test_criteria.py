@@ -226,6 +226,6 @@ def test_demonstrations_cannot_be_trained_on_as_pairs_nor_pairs_as_demonstration
 ) -> None:
     from trainers.errors import TrainerError
 
-    with pytest.raises(TrainerError, match="objective sft trains on demonstrations, but .* holds preference pairs"):
+    with pytest.raises(TrainerError, match=r"objective sft trains on demonstrations, but .* holds preference pairs"):
         make("sft", data=str(preference_data), reference=None)
     assert TokenData(preference_data).sequences_per_row == 2
