@@ -109,14 +109,15 @@ def child(way: str, model: Path, rows: Path, out: Path) -> None:
     Renderer(model)
     memory = Memory()
     memory.start()
-    clock = time.monotonic()
+    clock, processor = time.monotonic(), time.process_time()
     WAYS[way](model, rows, out)
-    seconds = time.monotonic() - clock
+    seconds, processor_seconds = time.monotonic() - clock, time.process_time() - processor
     if way == "nothing":
         time.sleep(0.1)  # long enough for a sample
     memory.stopped.set()
     memory.join()
-    result = {"way": way, "seconds": seconds, "peak_anonymous": memory.anonymous, "peak_resident": memory.resident}
+    took = {"seconds": seconds, "processor_seconds": processor_seconds}
+    result = {"way": way, **took, "peak_anonymous": memory.anonymous, "peak_resident": memory.resident}
     print("RESULT " + json.dumps(result))
 
 

@@ -12,7 +12,9 @@ from typing import Any, overload
 
 import numpy as np
 from numpy.lib import format as npy
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+BLOCK = 1 << 13  # elements that wait in memory
 
 
 class GrowingArray:
@@ -25,12 +27,19 @@ class GrowingArray:
         self.file = self.temporary.open("wb")
         self._write_header()
         self.begin = self.file.tell()
+        self.pending: list[int] = []
 
-    def append(self, values: ArrayLike) -> None:
-        """Add ``values`` at the end."""
-        array = np.asarray(values, dtype=self.dtype)
-        self.file.write(array.tobytes())
-        self.length += array.size
+    def append(self, values: Iterable[int]) -> None:
+        """Add ``values`` at the end; they go to the file a block at a time."""
+        before = len(self.pending)
+        self.pending.extend(values)
+        self.length += len(self.pending) - before
+        if len(self.pending) >= BLOCK:
+            self._flush()
+
+    def _flush(self) -> None:
+        self.file.write(np.asarray(self.pending, dtype=self.dtype).tobytes())
+        self.pending.clear()
 
     def _write_header(self) -> None:
         # numpy leaves room in the header for a longer first dimension, so that it can be rewritten in place
@@ -52,6 +61,7 @@ class GrowingArray:
             self.temporary.replace(self.path)
 
     def _finish(self) -> None:
+        self._flush()
         self.file.seek(0)
         self._write_header()
         if self.file.tell() != self.begin:

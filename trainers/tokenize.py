@@ -144,7 +144,7 @@ class Writer:
             mask.append(example.mask)
             ends.append(example.ends)
             offsets.append([ids.length])
-        row_bytes.append(np.frombuffer(row.encode("utf-8", "surrogatepass"), dtype=np.uint8))
+        row_bytes.append(row.encode("utf-8", "surrogatepass"))
         row_ends.append([row_bytes.length])
 
     def __enter__(self) -> Writer:

@@ -15,8 +15,10 @@ import pytest
 from tests.trainers.conftest import multi_turn_rows, preference_rows, sft_rows, write_rows
 from trainers import tokenize as tokenize_module
 from trainers.arrays import GrowingArray, Texts
+from trainers.checkpoint import load_tokenizer
 from trainers.data import ARRAYS, TokenData
 from trainers.errors import TrainerError
+from trainers.render import Renderer
 
 Go = Callable[..., Path]
 TURNS = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -104,6 +106,22 @@ def test_how_many_rows_go_into_one_call_changes_no_byte(go: Go, monkeypatch: pyt
         written.append([(out / name).read_bytes() for name in (*ARRAYS, "row_ids.npy", "row_ids_ends.npy")])
         shutil.rmtree(out)
     assert written[0] == written[1] == written[2]
+
+
+def test_texts_are_encoded_as_transformers_does_even_if_the_tokenizer_file_asks_for_truncation(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    model = shutil.copytree(tiny_checkpoint, tmp_path / "model")
+    tokenizer = json.loads((model / "tokenizer.json").read_text())
+    tokenizer["truncation"] = {"direction": "Right", "max_length": 5, "strategy": "LongestFirst", "stride": 0}
+    (model / "tokenizer.json").write_text(json.dumps(tokenizer))
+    renderer = Renderer(model)
+    texts = ["<|im_start|>user\nhé 行 🙂 <|im_end|>", "", " a  b ", "x" * 3000]
+    plain = load_tokenizer(tiny_checkpoint)
+    expected = [plain(text, add_special_tokens=False)["input_ids"] for text in texts]
+    assert renderer.encode_all(texts) == expected
+    renderer.fast = None  # the way of a tokenizer that is not a fast one
+    assert renderer.encode_all(texts) == expected
 
 
 def test_rows_are_read_one_batch_at_a_time(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
