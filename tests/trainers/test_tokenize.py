@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.trainers.conftest import multi_turn_rows, preference_rows, sft_rows, write_rows
+from trainers import arrays
 from trainers import tokenize as tokenize_module
 from trainers.arrays import GrowingArray, Texts
 from trainers.checkpoint import load_tokenizer
@@ -82,7 +83,9 @@ def test_an_array_that_failed_half_way_is_not_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_memory_does_not_grow_with_the_number_of_rows(go: Go) -> None:
+def test_memory_does_not_grow_with_the_number_of_rows(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "BLOCK", 256)  # few rows fill the buffers
+
     def peak(rows: int) -> int:
         many = [row | {"id": f"{row['id']}-{copy}"} for copy in range(rows // 8) for row in sft_rows()]
         tracemalloc.start()
