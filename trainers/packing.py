@@ -92,7 +92,8 @@ def packed_attention(
         return _attend(query, key, value, scaling, dropout).transpose(1, 2), None
     cells = []
     for block in layout.blocks:
-        out = _attend(*(_lines(each, block) for each in (query, key, value)), scaling, dropout)
+        lines = [_lines(each, block) for each in (query, key, value)]
+        out = _attend(lines[0], lines[1], lines[2], scaling, dropout)
         cells.append(out.transpose(1, 2).flatten(0, 1))  # (B * T, H, D)
     return torch.cat(cells)[layout.scatter][None], None
 
