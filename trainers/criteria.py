@@ -150,7 +150,9 @@ class DPOCriterion:
         """`objectives.dpo_loss`."""
         policy = self._pairs(scores.logprob, batch)
         reference = self._pairs(gather(self.reference.logprob, batch.token, scores.logprob), batch)
-        rewards = self.beta * objectives.dpo_score((policy - reference).detach(), self.divergence, self.alpha)
+        ratio = (policy - reference).detach()
+        at_start = objectives.dpo_score(torch.zeros_like(ratio), self.divergence, self.alpha)
+        rewards = self.beta * (objectives.dpo_score(ratio, self.divergence, self.alpha) - at_start)
         margin = rewards[:, 0] - rewards[:, 1]
         sums.add("reward_chosen", rewards[:, 0])
         sums.add("reward_rejected", rewards[:, 1])
@@ -162,7 +164,7 @@ class DPOCriterion:
         return objectives.sequence_sums(values, batch.sequence, len(batch.rows)).view(-1, 2)
 
     def metrics(self, sums: Sums, denominator: int) -> dict[str, float]:
-        """Implicit rewards beta * score, their margin, and how often the chosen one is higher (ties count half)."""
+        """Implicit rewards beta * score (0 at the reference), their margin, and how often the chosen one is higher (ties count half)."""
         return {name: total / denominator for name, total in sums.totals.items()}
 
 

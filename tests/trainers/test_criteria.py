@@ -216,6 +216,7 @@ def test_every_preference_cell_starts_at_log_two_and_with_the_base_as_reference_
     start, metrics = make("dpo", moved=0.0).accumulate(list(range(8)))
     assert start == pytest.approx(math.log(2), abs=1e-5)
     assert metrics["reward_margin"] == pytest.approx(0, abs=1e-5)
+    assert metrics["reward_chosen"] == pytest.approx(0, abs=1e-5)
     # a policy that has been trained since, against the reference of the base
     wrong, _ = make("dpo", moved=0.05).accumulate(list(range(8)))
     assert abs(wrong - math.log(2)) > 1e-3
