@@ -164,7 +164,9 @@ class DPOCriterion:
         return objectives.sequence_sums(values, batch.sequence, len(batch.rows)).view(-1, 2)
 
     def metrics(self, sums: Sums, denominator: int) -> dict[str, float]:
-        """Implicit rewards beta * score (0 at the reference), their margin, and how often the chosen one is higher (ties count half)."""
+        """Implicit rewards beta * score, 0 at the reference, their margin, and how often the chosen one is higher (ties
+        count half).
+        """
         return {name: total / denominator for name, total in sums.totals.items()}
 
 

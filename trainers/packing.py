@@ -29,8 +29,8 @@ UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 class Layout:
     """Where packed tokens lie: N tokens of some sequences, those of similar length together in one block each.
 
-    Attention costs a block's lines times its width squared. One block as wide as the longest sequence would cost several
-    times what the sequences need (benchmarks/results/attention_blocks.json).
+    Attention costs a block's lines times its width squared. One block as wide as the longest sequence would cost
+    several times what the sequences need (benchmarks/results/attention_blocks.json).
     """
 
     blocks: tuple[Tensor, ...]  # each (B, T): index into N of the tokens of B sequences, 0 behind a sequence's end
