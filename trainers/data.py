@@ -5,7 +5,7 @@
 The shuffle is blind to length; the length-aware part happens inside a global batch. Drawing global batches of similar
 length instead would save next to nothing: linear layers have no padding either way, and attention in blocks of similar
 length (`trainers.packing`) computes 1.2 times the pairs that the sequences need, where one block per microbatch takes
-2.4 to 6.4 times and length-grouped batches 1.0 to 1.1. And it would cost more: the tokens of a global batch then vary
+2.4 to 6.4 times and length-grouped batches 1.0 to 1.2. And it would cost more: the tokens of a global batch then vary
 by 84 % of their mean instead of 22 %, and with them the weight of each token in the gradient (batches of 16; counts in
 benchmarks/results/attention_blocks.json).
 """

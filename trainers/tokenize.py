@@ -5,8 +5,8 @@
 
 Nothing but the rows in hand is in memory, and a finished directory is never tokenised again. Truncation keeps the
 head: a sequence longer than ``max_length`` loses its end, and with it its end-of-turn token, which is not put back. A
-row that has no response token left is left out and counted. A pair that is the same on both sides, also after the
-template and the cut, is an error.
+row that has no response token left is left out and counted, and so is a pair whose sides differ only beyond the cut. A
+pair that is the same on both sides before the cut is an error.
 """
 
 from __future__ import annotations
@@ -166,7 +166,8 @@ def _tokenize_training(run: Run, total: int, renderer: Renderer) -> None:
             events.progress(seen, total, "row")
         if not counts.sequences:
             raise TrainerError(
-                f"none of the {total} rows has a response token within {run.spec.max_length} tokens.",
+                f"none of the {total} rows has a response (a pair: two different ones) within {run.spec.max_length} "
+                "tokens.",
                 "raise training.max_length",
             )
     _report(run, counts, renderer, total)
@@ -195,12 +196,13 @@ def _add(row: str, examples: list[Example], writer: Writer, counts: Counts, spec
         counts.drop(row)
         return
     if len(kept) == 2 and kept[0].token_ids == kept[1].token_ids:
-        cut = examples[0].token_ids != examples[1].token_ids
-        raise TrainerError(
-            f'row "{row}": chosen and rejected are the same tokens'
-            + (f" within {spec.max_length} tokens." if cut else " once the chat template has rendered them."),
-            "raise training.max_length or take the row out" if cut else "take the row out",
-        )
+        if examples[0].token_ids == examples[1].token_ids:
+            raise TrainerError(
+                f'row "{row}": chosen and rejected are the same tokens once the chat template has rendered them.',
+                "take the row out",
+            )
+        counts.drop(row)
+        return
     writer.add(row, kept)
     counts.keep(kept)
 
@@ -219,7 +221,7 @@ def _report(run: Run, counts: Counts, renderer: Renderer, total: int) -> None:
     if counts.truncated or counts.dropped_rows:
         events.say(
             f"{counts.truncated} of the sequences were cut at {run.spec.max_length} tokens; {counts.dropped_rows} of "
-            f"{total} rows were left without a response: {', '.join(counts.dropped[:10]) or 'none'}"
+            f"{total} rows were left without a response or a difference: {', '.join(counts.dropped[:10]) or 'none'}"
         )
     summary = {
         "rows": total,

@@ -253,10 +253,13 @@ def test_a_pair_that_the_template_makes_the_same_is_refused_by_name(go: Go) -> N
         go([row], "preference", template=trimming)
 
 
-def test_a_pair_that_truncation_makes_the_same_is_refused_with_the_limit(go: Go) -> None:
+def test_a_pair_that_truncation_makes_the_same_is_left_out_and_counted(go: Go) -> None:
     row = preference_rows()[0] | {"chosen": "the same beginning, one end", "rejected": "the same beginning, no end"}
+    out = go([row, preference_rows()[4]], "preference", max_length=40)
+    summary = json.loads((out / "manifest.json").read_text())["summary"]
+    assert (summary["dropped"], summary["sequences"]) == (["pair-0"], 2)
     with pytest.raises(
-        TrainerError, match='"pair-0": chosen and rejected are the same tokens within 40 tokens'
+        TrainerError, match=r"none of the 1 rows has a response \(a pair: two different ones\)"
     ) as caught:
         go([row], "preference", max_length=40)
     assert "max_length" in caught.value.hint
