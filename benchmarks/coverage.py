@@ -51,7 +51,7 @@ SIZES = (120, 300, 805)
 RATES = (0.02, 0.1, 0.5, 0.95)
 KINDS = tuple(itertools.product(("binary", "soft"), ("without ties", "with ties")))
 SIMULATIONS = 2000
-FIT_DRAWS = 300
+FIT_DRAWS = 200
 """Bootstrap draws of a length-controlled interval; the harness takes more, which costs too much here."""
 TABLE = 2**17
 CONCENTRATION = 0.3
