@@ -15,8 +15,6 @@ from harness.score.request import Request
 Line = dict[str, Any]
 Estimates = dict[str, Any]
 
-CONTROL_KEYS = ("lc_win_rate", "lc_win_rate_low", "lc_win_rate_high", "lc_reason")
-
 
 def estimator(request: Request, kind: Format, models: dict[str, list[Line]]) -> Callable[[list[Line]], Estimates]:
     """A function from one model's lines to its estimates; AlpacaEval's files are loaded once for all."""
