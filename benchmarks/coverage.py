@@ -87,11 +87,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", default=[*SECTIONS], choices=[*SECTIONS])
     parser.add_argument("--simulations", type=int, default=SIMULATIONS)
+    parser.add_argument("--missing", action="store_true", help="only the cells that the result file does not have")
     arguments = parser.parse_args()
     for section in arguments.sections:
-        cells = [run(cell, arguments.simulations) for cell in grid(section)]
-        if arguments.simulations == SIMULATIONS:
-            record(section, cells)
+        for cell in grid(section):
+            if not (arguments.missing and position(cell, known().get(section, [])) is not None):
+                row = run(cell, arguments.simulations)
+                if arguments.simulations == SIMULATIONS:
+                    record(cell, row)
 
 
 def grid(section: str) -> Iterator[Cell]:
@@ -109,7 +112,7 @@ def run(cell: Cell, simulations: int) -> dict[str, Any]:
     low, high, truth = made.T
     covered = (low - 1e-9 <= truth) & (truth <= high + 1e-9)
     row = {
-        **{key: value for key, value in cell.__dict__.items() if value != "" and key != "section"},
+        **described(cell),
         "coverage": round(float(covered.mean()), 4) if len(made) else None,
         "below": round(float((truth > high + 1e-9).mean()), 4) if len(made) else None,
         "above": round(float((truth < low - 1e-9).mean()), 4) if len(made) else None,
@@ -256,14 +259,38 @@ SECTIONS: dict[str, Callable[[Cell, int], Iterator[Covered | None]]] = {
 }
 
 
-def record(section: str, cells: list[dict[str, Any]]) -> None:
-    """Put a section's cells into the result file."""
-    known = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    known["nominal"] = 0.95
-    known["simulations_per_cell"] = SIMULATIONS
-    known["versions"] = {"python": platform.python_version(), "numpy": np.__version__}
-    known[section] = cells
-    RESULT.write_text(json.dumps(known, indent=1) + "\n")
+def known() -> dict[str, Any]:
+    """The result file as it is."""
+    found: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    return found
+
+
+def position(cell: Cell, rows: list[dict[str, Any]]) -> int | None:
+    """Where a section has this cell."""
+    keys = described(cell)
+    return next((place for place, row in enumerate(rows) if keys.items() <= row.items()), None)
+
+
+def described(cell: Cell) -> dict[str, Any]:
+    """A cell's coordinates, as they are written down."""
+    return {key: value for key, value in cell.__dict__.items() if value != "" and key != "section"}
+
+
+def record(cell: Cell, row: dict[str, Any]) -> None:
+    """Put a cell into the result file."""
+    found = known()
+    found |= {
+        "nominal": 0.95,
+        "simulations_per_cell": SIMULATIONS,
+        "versions": {"python": platform.python_version(), "numpy": np.__version__},
+    }
+    rows = found.setdefault(cell.section, [])
+    place = position(cell, rows)
+    if place is None:
+        rows.append(row)
+    else:
+        rows[place] = row
+    RESULT.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
