@@ -189,6 +189,24 @@ def test_the_mini_run_is_scored_from_its_judge_texts_without_the_baseline_itself
     }
 
 
+def test_style_control_of_the_mini_run_needs_the_answers_and_moves_the_rates(shared_data):
+    folder = shared_data / "arena_hard/mini_run"
+    judged, answers = (sorted((folder / name).rglob("*.jsonl")) for name in ("model_judgment", "model_answer"))
+    plain = rows("arena_hard", *judged, baseline="truth_model")
+    assert all("--answers" in row["lc_reason"] for row in plain.values())
+    found = rows("arena_hard", *judged, baseline="truth_model", answers=tuple(answers), lc_draws=100)
+    for model, row in found.items():
+        assert row["win_rate"] == plain[model]["win_rate"]
+        assert row["length_control"] == "style"
+        assert row["lc_win_rate_low"] < row["lc_win_rate"] < row["lc_win_rate_high"]
+        assert set(row["style_coefficients"]) == {"length", "headers", "lists", "bold"}
+    assert max(abs(row["lc_win_rate"] - row["win_rate"]) for row in found.values()) > 1
+    some = rows("arena_hard", *judged, baseline="truth_model", answers=tuple(answers[1:]), lc_draws=20)
+    assert sum("has no answer to 10 questions" in (row["lc_reason"] or "") for row in some.values()) == 1
+    with pytest.raises(ConfigError, match="not an answer"):
+        rows("arena_hard", *judged, answers=(folder / "question.jsonl",))
+
+
 def judgment(question, *texts, model="m"):
     games = [{"judgment": text, "score": None} for text in texts]
     return {"question_id": question, "model": model, "judge": "j", "games": games}

@@ -137,3 +137,10 @@ def test_soft_verdicts_near_an_end_are_covered_about_that_often(rate, n):
         found = rate_interval(values, draws=300)
         hits += found.low <= 100 * rate <= found.high
     assert 0.93 <= hits / trials <= 0.985
+
+
+def test_more_draws_do_not_narrow_an_interval():
+    values = np.random.default_rng(8).random(200)
+    few, many = (bootstrap.mean_interval(values, draws=draws) for draws in (1000, 16_000))
+    # a bootstrap's standard error divided by sqrt(draws) again would be a quarter as wide
+    assert many[1] - many[0] == pytest.approx(few[1] - few[0], rel=0.1)

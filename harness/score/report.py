@@ -16,7 +16,8 @@ NAME_WIDTH = 28
 def text(rows: list[Row], benchmark: str) -> str:
     """The whole screen."""
     table = _ratings(rows) if any("score" in row for row in rows) else _rates(rows)
-    return "\n".join([*table, "", *_failures(rows), *_missing(rows), *_notes(rows), f"benchmark: {benchmark}"])
+    below = [*_failures(rows), *_positions(rows), *_missing(rows), *_notes(rows), f"benchmark: {benchmark}"]
+    return "\n".join([*table, "", *below])
 
 
 def _rates(rows: list[Row]) -> list[str]:
@@ -78,6 +79,18 @@ def _range(low: float | None, high: float | None) -> str:
 
 def _failures(rows: list[Row]) -> list[str]:
     return [line for row in rows if row["failed"] for line in _wrapped(f"FAILED {row['model']}: {row['failed']}")]
+
+
+def _positions(rows: list[Row]) -> list[str]:
+    """What the order of the outputs did, where it is known."""
+    lines = []
+    for row in rows:
+        if row.get("first_position_rate") is not None:
+            consistent = row.get("position_consistency")
+            agreement = "" if consistent is None else f"both orders agree on {consistent:.1f} %; "
+            first = f"the output shown first is preferred at {row['first_position_rate']:.1f} %"
+            lines += _wrapped(f"position: {row['model']}: {agreement}{first}")
+    return lines
 
 
 def _missing(rows: list[Row]) -> list[str]:
