@@ -450,3 +450,48 @@ def test_intervals_are_seeded(tmp_path):
     path = write(tmp_path / "v.jsonl", [verdict(n, float(generator.random())) for n in range(60)])
     one, again, other = (rows("mine:x", path, seed=seed)["m"]["win_rate_low"] for seed in (0, 0, 1))
     assert one == again != other
+
+
+def numbered(preference, name="q-{}", orders=(None,)):
+    lines = []
+    for n in range(805):
+        more = {"prompt_id": name.format(n), "length_model": 500 + 13 * n % 400, "length_baseline": 600 + 7 * n % 300}
+        lines += [verdict(n, preference(n, order), **more, order=order) for order in orders]
+    return lines
+
+
+def test_both_orders_of_our_judge_enter_alpaca_evals_fit_as_their_mean(extra, tmp_path):
+    single = rows("alpaca_eval", write(tmp_path / "a.jsonl", numbered(lambda n, _: (n % 4) / 3)), lc_draws=20, **extra)
+    both = numbered(
+        lambda n, order: min(1.0, max(0.0, (n % 4) / 3 + (0.0 if n % 4 in (0, 3) else 0.1 if order == "ab" else -0.1))),
+        orders=("ab", "ba"),
+    )
+    found = rows("alpaca_eval", write(tmp_path / "b.jsonl", both), lc_draws=20, **extra)["m"]
+    assert found["n"] == 805
+    assert found["lc_win_rate"] == pytest.approx(single["m"]["lc_win_rate"], abs=1e-3)
+
+
+def test_prompt_ids_whose_numbers_repeat_are_not_taken_for_the_benchmarks_numbers(extra, tmp_path):
+    lines = numbered(lambda n, _: float(n % 2))
+    lines[0]["prompt_id"] = "other-5"
+    found = rows("alpaca_eval", write(tmp_path / "a.jsonl", lines), lc_draws=20, **extra)["m"]
+    assert found["lc_win_rate"] is None
+    assert "which of the benchmark's instructions" in found["lc_reason"]
+
+
+def test_a_score_without_a_preference_is_missing_in_a_row_of_preferences(tmp_path):
+    lines = [verdict(n, float(n % 2), score=1.0) for n in range(30)]
+    lines[3] |= {"preference": None, "error": "the baseline's completion failed"}
+    found = rows("mine:x", write(tmp_path / "v.jsonl", lines), max_missing=0.1)["m"]
+    assert (found["n"], found["n_missing"], found["missing_by_kind"]) == (29, 1, {"infrastructure": 1})
+    scores = [verdict(n, None, score=float(n % 2)) for n in range(30)]
+    found = rows("mine:x", write(tmp_path / "s.jsonl", scores))["m"]
+    assert (found["pass_rate"], found["win_rate"], found["failed"]) == (50, None, None)
+
+
+@pytest.mark.parametrize("wrong", [{"preference": 1.5}, {"preference": "A"}, {"score": -1}, {"rating": 11.0}])
+def test_a_figure_off_its_scale_is_refused_with_file_and_item(wrong, tmp_path):
+    path = write(tmp_path / "v.jsonl", [verdict(0), verdict(1) | wrong])
+    for benchmark in ("mine:x", "arena_hard", "alpaca_eval"):
+        with pytest.raises(IntegrityError, match=r"v\.jsonl, item 2"):
+            rows(benchmark, path)

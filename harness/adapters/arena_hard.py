@@ -71,7 +71,7 @@ def parsed(line: Line, version: protocol.Version) -> Line:
 
 def battle_lines(record: Line, source: str) -> Iterator[Line]:
     """One line of weight 1; the file is already expanded, and the baseline is model_a."""
-    if record["winner"] not in protocol.PREFERENCES:
+    if not isinstance(record["winner"], str) or record["winner"] not in protocol.PREFERENCES:
         known = ", ".join(protocol.PREFERENCES)
         raise ConfigError(f"{source}: the winner is {record['winner']!r}, not one of {known}.")
     yield {
