@@ -19,7 +19,7 @@ EDGE = 20
 """With fewer expected outcomes than this on the rare side, the bootstrap of soft verdicts covers too little: 86 to
 93 % at 120 instructions and a rate of 0.02 (benchmarks/results/coverage.json)."""
 
-CONSERVATIVE = "covers 97 to 99 % in simulations"
+CONSERVATIVE = "covers 96 to 99 % in simulations"
 """What is printed beside Agresti and Min's interval of a paired difference, where so few prompts differ."""
 
 
