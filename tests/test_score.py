@@ -495,3 +495,10 @@ def test_a_figure_off_its_scale_is_refused_with_file_and_item(wrong, tmp_path):
     for benchmark in ("mine:x", "arena_hard", "alpaca_eval"):
         with pytest.raises(IntegrityError, match=r"v\.jsonl, item 2"):
             rows(benchmark, path)
+
+
+def test_a_models_name_cannot_command_the_terminal(tmp_path):
+    lines = [verdict(n, float(n % 2), model="\x1b[31mred[bold]") for n in range(20)]
+    found = call("--benchmark", "mine:x", "--verdicts", write(tmp_path / "v.jsonl", lines))
+    assert "\x1b" not in found.stdout
+    assert "?[31mred[bold]" in found.stdout

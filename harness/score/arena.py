@@ -44,7 +44,9 @@ def _estimate(lines: list[Line], request: Request, kind: Format, controlled: Est
         **controlled,
         **_positions(judged),
         "notes": [
-            f"percentile bootstrap over {found.n_clusters} questions, {request.draws} draws, seed {request.seed}",
+            f"percentile bootstrap over {found.n_clusters} questions, {request.draws} draws, seed {request.seed}"
+            if found.low is not None
+            else "fewer than two questions: no interval",
             *(["battles are taken as they are: repeated rows cannot be told from weights"] if kind is BATTLES else []),
         ],
     }

@@ -66,7 +66,13 @@ def _aligned(cells: list[list[str]]) -> list[str]:
 
 
 def _name(model: str) -> str:
+    model = _plain(model)
     return model if len(model) <= NAME_WIDTH else model[: NAME_WIDTH - 12] + "..." + model[-9:]
+
+
+def _plain(text: str) -> str:
+    """Without control characters, which a file may hold and a terminal would obey."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _number(value: float | None, digits: int = 2) -> str:
@@ -78,7 +84,9 @@ def _range(low: float | None, high: float | None) -> str:
 
 
 def _failures(rows: list[Row]) -> list[str]:
-    return [line for row in rows if row["failed"] for line in _wrapped(f"FAILED {row['model']}: {row['failed']}")]
+    return [
+        line for row in rows if row["failed"] for line in _wrapped(f"FAILED {_plain(row['model'])}: {row['failed']}")
+    ]
 
 
 def _positions(rows: list[Row]) -> list[str]:
@@ -89,7 +97,7 @@ def _positions(rows: list[Row]) -> list[str]:
             consistent = row.get("position_consistency")
             agreement = "" if consistent is None else f"both orders agree on {consistent:.1f} %; "
             first = f"the output shown first is preferred at {row['first_position_rate']:.1f} %"
-            lines += _wrapped(f"position: {row['model']}: {agreement}{first}")
+            lines += _wrapped(f"position: {_plain(row['model'])}: {agreement}{first}")
     return lines
 
 
@@ -99,9 +107,9 @@ def _missing(rows: list[Row]) -> list[str]:
         for item in row["missing"][:NAMED]:
             part = f", part {item['part']}" if item["part"] else ""
             shown = item["item"] if len(item["item"]) <= 30 else item["item"][:27] + "..."
-            lines += _wrapped(f"missing: {row['model']}, {shown!r}{part}: {item['kind']}")
+            lines += _wrapped(f"missing: {_plain(row['model'])}, {shown!r}{part}: {item['kind']}")
         if len(row["missing"]) > NAMED:
-            lines.append(f"missing: {row['model']}: {len(row['missing']) - NAMED} more; --json names all")
+            lines.append(f"missing: {_plain(row['model'])}: {len(row['missing']) - NAMED} more; --json names all")
     return lines
 
 
