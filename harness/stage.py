@@ -22,7 +22,7 @@ STAGE_VERSIONS = {
     "train": 1,
     "generate": 1,
     "judge": 2,
-    "aggregate": 2,
+    "aggregate": 3,
 }
 
 

@@ -255,14 +255,13 @@ def test_a_pair_that_the_template_makes_the_same_is_refused_by_name(go: Go) -> N
 
 def test_a_pair_that_truncation_makes_the_same_is_left_out_and_counted(go: Go) -> None:
     row = preference_rows()[0] | {"chosen": "the same beginning, one end", "rejected": "the same beginning, no end"}
+    none_left = r"none of the 1 rows has a response \(a pair: two different ones\)"
+    with pytest.raises(TrainerError, match=none_left) as caught:
+        go([row], "preference", max_length=40)
+    assert "max_length" in caught.value.hint
     out = go([row, preference_rows()[4]], "preference", max_length=40)
     summary = json.loads((out / "manifest.json").read_text())["summary"]
     assert (summary["dropped"], summary["sequences"]) == (["pair-0"], 2)
-    with pytest.raises(
-        TrainerError, match=r"none of the 1 rows has a response \(a pair: two different ones\)"
-    ) as caught:
-        go([row], "preference", max_length=40)
-    assert "max_length" in caught.value.hint
 
 
 def test_a_line_that_is_not_json_is_refused_by_number(
