@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from trainers import events, packing
+from trainers import events, lean, packing
 from trainers.errors import ENVIRONMENT, INTEGRITY, TrainerError
 
 # everything of a checkpoint but its weights; copied from the checkpoint a run starts from
@@ -42,7 +42,8 @@ def load_model(checkpoint: Path, dtype: torch.dtype, device: str, *, packed: boo
         raise TrainerError(
             f"the checkpoint {checkpoint} cannot be loaded: {_first_line(error)}", exit_code=INTEGRITY
         ) from None
-    return model.to(device).eval()
+    model = model.to(device).eval()
+    return lean.slim(model) if packed else model
 
 
 def load_tokenizer(checkpoint: Path) -> Any:

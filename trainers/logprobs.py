@@ -69,7 +69,8 @@ class ChunkedLogProbs(torch.autograd.Function):
         for states, wanted, scale in zip(
             hidden.split(ctx.chunk), target.split(ctx.chunk), gradient.split(ctx.chunk), strict=True
         ):
-            slope = _wide(states @ weight.T).softmax(1).neg_()
+            slope = _wide(states @ weight.T)
+            slope.sub_(slope.logsumexp(1, keepdim=True)).exp_().neg_()
             slope[torch.arange(len(wanted), device=wanted.device), wanted] += 1
             slope = slope.mul_(scale[:, None]).to(weight.dtype)
             to_hidden[start : start + len(wanted)] = slope @ weight

@@ -23,7 +23,8 @@ from trainers import criteria, events, reference
 from trainers.checkpoint import ResumeState, choose_device, load_model, save_checkpoint
 from trainers.data import TokenData, epoch_order
 from trainers.errors import TrainerError
-from trainers.logprobs import Microbatch, check_head, response_logprobs
+from trainers.attention import without_autocast
+from trainers.logprobs import Microbatch, autocast_context, check_head, response_logprobs
 from trainers.output import Run, spec_digest, tree, write_json, write_jsonl
 from trainers.probe import write_probe
 from trainers.spec import DPO, Train
@@ -133,12 +134,15 @@ class Trainer:
         denominator = self.criterion.denominator(examples)
         sums = criteria.Sums()
         total = 0.0
-        for batch in self.data.microbatches(examples, self.spec.max_tokens_per_microbatch):
-            loss = self.microbatch_loss(batch, sums) / denominator
-            if not math.isfinite(float(loss.detach())):
-                raise _diverged(len(self.history), "loss", float(loss.detach()), self._sequence_ids(batch))
-            loss.backward()
-            total += float(loss.detach())
+        # one context around all microbatches, so that the weights are cast once a step; the forward pass enters its own
+        with autocast_context(self.device, self.spec.autocast), without_autocast(self.device):
+            for batch in self.data.microbatches(examples, self.spec.max_tokens_per_microbatch):
+                loss = self.microbatch_loss(batch, sums) / denominator
+                value = float(loss.detach())
+                if not math.isfinite(value):
+                    raise _diverged(len(self.history), "loss", value, self._sequence_ids(batch))
+                loss.backward()
+                total += value
         return total, self.criterion.metrics(sums, denominator)
 
     def microbatch_loss(self, batch: Microbatch, sums: criteria.Sums) -> Tensor:

@@ -8,16 +8,16 @@ because each is a line of its own in the batch that the kernel works on.
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import scaled_dot_product_attention
+
+from trainers.attention import causal_attention
 
 NAME = "bridgebench_packed"
+ALONE = 128  # mean length from which padding costs more than calls do
 # settings of other models' attention that this one does not apply
 UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 
@@ -28,6 +28,12 @@ class Layout:
 
     gather: Tensor  # (B, T) index into N of each sequence's tokens; 0 behind its end
     scatter: Tensor  # (N,) index into B*T; 0 for tokens that only fill the row up
+    lengths: tuple[int, ...]  # B lengths
+
+    @property
+    def alone(self) -> bool:
+        """Whether sequences are long enough to take an attention call each, rather than one padded batch."""
+        return sum(self.lengths) >= ALONE * len(self.lengths)
 
     @classmethod
     def of(cls, lengths: list[int], total: int) -> Layout:
@@ -41,11 +47,11 @@ class Layout:
             gather[line, :length] = start + inside
             scatter[start : start + length] = line * width + inside
             start += length
-        return cls(gather, scatter)
+        return cls(gather, scatter, tuple(lengths))
 
     def to(self, device: torch.device) -> Layout:
         """Both tensors on ``device``."""
-        return Layout(self.gather.to(device), self.scatter.to(device))
+        return Layout(self.gather.to(device), self.scatter.to(device), self.lengths)
 
 
 def packed_attention(
@@ -66,29 +72,33 @@ def packed_attention(
     for name in UNSUPPORTED:
         if kwargs.get(name) is not None:
             raise ValueError(f"packed attention does not apply this model's {name}")
-    groups = query.shape[1] // key.shape[1]
     states = (query, key, value)
-    # without a layout it is an ordinary batch, and nothing is padded
-    lines = states if layout is None else tuple(_lines(each, layout) for each in states)
-    if sliding_window is not None and lines[0].shape[2] > sliding_window:
+    if sliding_window is not None and _longest(query, layout) > sliding_window:
         raise ValueError(f"a sequence is longer than this model's attention window of {sliding_window}")
-    key, value = (each.repeat_interleave(groups, dim=1) if groups > 1 else each for each in lines[1:])
-    with _kernel(query.device.type):
-        out = scaled_dot_product_attention(lines[0], key, value, is_causal=True, scale=scaling, dropout_p=dropout)
-    out = out.transpose(1, 2)  # (B, T, H, D)
-    return (out if layout is None else out.flatten(0, 1)[layout.scatter][None]), None
+    if layout is None:  # an ordinary batch: nothing is padded
+        return causal_attention(*states, scaling, dropout).transpose(1, 2), None
+    if layout.alone:
+        return _one_by_one(states, layout, scaling, dropout), None
+    lines = (_lines(each, layout) for each in states)
+    out = causal_attention(*lines, scaling, dropout).transpose(1, 2)  # (B, T, H, D)
+    return out.flatten(0, 1)[layout.scatter][None], None
+
+
+def _longest(query: Tensor, layout: Layout | None) -> int:
+    return query.shape[2] if layout is None else max(layout.lengths)
+
+
+def _one_by_one(states: tuple[Tensor, ...], layout: Layout, scaling: float | None, dropout: float) -> Tensor:
+    """Long sequences take a call each, so that none is padded to the longest; filling attends to itself."""
+    spans = [*layout.lengths, states[0].shape[2] - sum(layout.lengths)]
+    cut = zip(*(each.split(spans, dim=2) for each in states), strict=True)
+    parts = [causal_attention(*sequence, scaling, dropout) if sequence[0].shape[2] else sequence[0] for sequence in cut]
+    return torch.cat(parts, dim=2).transpose(1, 2)
 
 
 def _lines(states: Tensor, layout: Layout) -> Tensor:
     """(1, H, N, D) → (B, H, T, D)."""
     return states[0].transpose(0, 1)[layout.gather].transpose(1, 2)
-
-
-def _kernel(device: str) -> contextlib.AbstractContextManager[Any]:
-    """On a CPU plain matrix products: measured twice as fast, forward and backward, as the fused kernel at 80
-    tokens.
-    """
-    return sdpa_kernel(SDPBackend.MATH) if device == "cpu" else contextlib.nullcontext()
 
 
 def register() -> str:
