@@ -128,7 +128,9 @@ class Bench:
         path = self.work / f"{output.name}.json"
         path.write_text(json.dumps(spec | {"output": str(output)}))
         quiet = subprocess.DEVNULL
-        subprocess.run([sys.executable, "-m", "trainers", str(path)], stderr=quiet, check=True, env=environment(), cwd=ROOT)
+        subprocess.run(
+            [sys.executable, "-m", "trainers", str(path)], stderr=quiet, check=True, env=environment(), cwd=ROOT
+        )
 
     def job(self, what: str, task: str = "", **more: Any) -> dict[str, Any]:
         """Do one job in a child process; a child that dies (out of memory, say) yields its last words."""

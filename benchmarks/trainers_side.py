@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainers import loop, reference
+from trainers import loop, memory, reference
 from trainers.data import TokenData, epoch_order
 from trainers.spec import ADAPTER
 
@@ -117,7 +117,7 @@ def ours(job: Job) -> dict[str, Any]:
         kept = reference_of(job, folder / "reference", watch)
         reference_seconds = watch.seconds
         trainer = loop.Trainer(train_spec(job, folder / "run", reference=kept), folder / "run")
-        loop.reset_peak_memory()
+        memory.reset_peak_memory()
         with watch.running():
             trainer.fit()
         rows = trainer.history
@@ -125,7 +125,7 @@ def ours(job: Job) -> dict[str, Any]:
             "tokens": sum(row["tokens"] for row in rows),
             "seconds": watch.seconds,
             "reference_seconds": reference_seconds,
-            "peak_memory": loop.peak_memory_bytes(trainer.device),
+            "peak_memory": memory.peak_memory_bytes(trainer.device),
             "losses": [row["loss"] for row in rows],
         }
 
@@ -164,7 +164,7 @@ def trl(job: Job) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
         trainer = make_trl(job, Path(temporary), watch)
         reference_seconds = watch.seconds
-        loop.reset_peak_memory()
+        memory.reset_peak_memory()
         with watch.running():
             trainer.train()
         device = "cuda" if trainer.args.device.type == "cuda" else "cpu"
@@ -174,7 +174,7 @@ def trl(job: Job) -> dict[str, Any]:
             "expected_tokens": data.tokens(list(range(len(data)))),
             "seconds": watch.seconds,
             "reference_seconds": reference_seconds,
-            "peak_memory": loop.peak_memory_bytes(device),
+            "peak_memory": memory.peak_memory_bytes(device),
             "losses": [row["loss"] for row in trainer.state.log_history if "loss" in row],
             "steps": trainer.state.global_step,
         }
@@ -187,9 +187,7 @@ def make_trl(job: Job, folder: Path, watch: Stopwatch) -> Any:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     base, config = (
-        (library.DPOTrainer, library.DPOConfig)
-        if job["task"] == "dpo"
-        else (library.SFTTrainer, library.SFTConfig)
+        (library.DPOTrainer, library.DPOConfig) if job["task"] == "dpo" else (library.SFTTrainer, library.SFTConfig)
     )
 
     class Counting(base):  # type: ignore[misc, valid-type]
