@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test quickstart publish-quickstart test lint format clean
+.PHONY: help install install-test quickstart publish-quickstart test bench-trainers lint format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
@@ -48,6 +48,9 @@ test: install-test  ## style, types and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
+bench-trainers: install-test  ## speed and memory of the trainers beside TRL's; let nothing else run
+	$(BIN)/python -m benchmarks.trainers --device $(DEVICE)
 
 format: install-test  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .

@@ -2,7 +2,7 @@
 
 As written in `transformers` a norm keeps three float32 copies of its input for the backward pass and each of the
 linear layers behind it a cast of the output; here it keeps its input and one number a token, and hands the linear
-layers the dtype that they want. The gated layer keeps its two inputs. Same numbers, less memory and fewer passes over it.
+layers the dtype they want. The gated layer keeps its two inputs. Same numbers, less memory, fewer passes.
 
 Only modules whose output equals the plain formula's on random numbers are replaced, so that a norm that does
 something else (an offset weight, say) stays as it is.
