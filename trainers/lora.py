@@ -31,7 +31,7 @@ def attach(model: Any, settings: Any, seed: int) -> Any:
     try:
         model = inject_adapter_in_model(config, model, adapter_name=ADAPTER)
     except ValueError as error:
-        raise TrainerError(f"lora.targets: {error}") from None
+        raise TrainerError(f"lora.targets {settings.targets} cannot be adapted: {error}") from None
     for name, parameter in model.named_parameters():
         parameter.requires_grad_("lora_" in name)
     return model

@@ -155,7 +155,7 @@ def test_adapters_on_modules_that_are_not_there_are_refused(
 ) -> None:
     pytest.importorskip("peft")
     spec = train_spec(tiny_checkpoint, sft_data, tmp_path, lora={"targets": ["nothing"]})
-    with pytest.raises(TrainerError, match=r"lora.targets: .*nothing"):
+    with pytest.raises(TrainerError, match=r"lora.targets \['nothing'\]"):
         loop.Trainer(ADAPTER.validate_python(spec), tmp_path)
 
 
