@@ -22,7 +22,8 @@ def causal_attention(query: Tensor, key: Tensor, value: Tensor, scale: float | N
         return scaled_dot_product_attention(
             query, key, value, is_causal=True, scale=scale, dropout_p=dropout, enable_gqa=grouped
         )
-    return _products(*_in_autocast(query, key, value), scale)
+    query, key, value = _in_autocast(query, key, value)
+    return _products(query, key, value, scale)
 
 
 def _in_autocast(*states: Tensor) -> tuple[Tensor, ...]:

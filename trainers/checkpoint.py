@@ -73,15 +73,18 @@ def stop_token_ids(checkpoint: Path) -> list[int]:
     raise TrainerError(f"{checkpoint} names no end-of-turn token.", "add eos_token_id to its generation_config.json")
 
 
-def save_checkpoint(model: Any, weights: dict[str, Any], source: Path, target: Path, dtype: torch.dtype) -> None:
-    """Write ``weights`` in ``dtype`` with the tokenizer, template and generation settings of ``source``; whole or not
-    at all.
+def save_checkpoint(
+    model: Any, source: Path, target: Path, dtype: torch.dtype, weights: dict[str, torch.Tensor] | None = None
+) -> None:
+    """Write ``weights`` (the model's own if none are given) in ``dtype`` with the tokenizer, template and generation
+    settings of ``source``; whole or not at all.
     """
     temporary = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     copy_companions(source, temporary)
-    state = {name: tensor.to("cpu", dtype) for name, tensor in weights.items()}
+    given = model.state_dict() if weights is None else weights
+    state = {name: tensor.to("cpu", dtype) for name, tensor in given.items()}
     before = model.config.dtype
     model.config.dtype = dtype
     try:

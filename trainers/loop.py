@@ -189,7 +189,7 @@ class Trainer:
         weights = plain_weights(self.scorer, self.optimizer)
         summary = self.metrics.summary() | {"processes": self.world.size}
         if self.world.writes:
-            save_checkpoint(self.model, weights, self.spec.model, target, getattr(torch, self.spec.save_dtype))
+            save_checkpoint(self.model, self.spec.model, target, getattr(torch, self.spec.save_dtype), weights)
             summary["saved_updates"] = saved_survival(weights, self.spec.model, target)
             summary["peak_memory_bytes"] = peak_memory_bytes(self.device)
             write_probe(target, self.device)

@@ -36,8 +36,9 @@ class Metrics:
         with self.path.open("a", encoding="utf-8") as handle:
             handle.write(json.dumps(row, ensure_ascii=False) + "\n")
         self._progress(row)
-        for name, value in row.items() if self.board is not None else ():
-            self.board.add_scalar(name, value, row["step"])
+        if self.board is not None:
+            for name, value in row.items():
+                self.board.add_scalar(name, value, row["step"])
 
     def _progress(self, row: dict[str, Any]) -> None:
         recent = self.rows[-20:]

@@ -76,11 +76,11 @@ def packed_attention(
     if sliding_window is not None and _longest(query, layout) > sliding_window:
         raise ValueError(f"a sequence is longer than this model's attention window of {sliding_window}")
     if layout is None:  # an ordinary batch: nothing is padded
-        return causal_attention(*states, scaling, dropout).transpose(1, 2), None
+        return causal_attention(query, key, value, scaling, dropout).transpose(1, 2), None
     if layout.alone:
         return _one_by_one(states, layout, scaling, dropout), None
-    lines = (_lines(each, layout) for each in states)
-    out = causal_attention(*lines, scaling, dropout).transpose(1, 2)  # (B, T, H, D)
+    query, key, value = (_lines(each, layout) for each in states)
+    out = causal_attention(query, key, value, scaling, dropout).transpose(1, 2)  # (B, T, H, D)
     return out.flatten(0, 1)[layout.scatter][None], None
 
 
@@ -90,9 +90,10 @@ def _longest(query: Tensor, layout: Layout | None) -> int:
 
 def _one_by_one(states: tuple[Tensor, ...], layout: Layout, scaling: float | None, dropout: float) -> Tensor:
     """Long sequences take a call each, so that none is padded to the longest; filling attends to itself."""
-    spans = [*layout.lengths, states[0].shape[2] - sum(layout.lengths)]
+    filling = states[0].shape[2] - sum(layout.lengths)
+    spans = [*layout.lengths, *([filling] if filling else [])]
     cut = zip(*(each.split(spans, dim=2) for each in states), strict=True)
-    parts = [causal_attention(*sequence, scaling, dropout) if sequence[0].shape[2] else sequence[0] for sequence in cut]
+    parts = [causal_attention(query, key, value, scaling, dropout) for query, key, value in cut]
     return torch.cat(parts, dim=2).transpose(1, 2)
 
 

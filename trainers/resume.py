@@ -130,7 +130,7 @@ def flush(path: Path) -> None:
 
 def flatten(parameters: Named, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Whole tensors of weights and optimiser state by ``field/name``; every process must ask."""
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for name, parameter in parameters:
         fields = {"weight": parameter.detach(), **optimizer.state.get(parameter, {})}
         tensors |= {f"{field}/{name}": whole(value).contiguous() for field, value in fields.items()}
