@@ -1,7 +1,7 @@
 """Causal attention on a CPU as plain matrix products over groups of heads. On a GPU torch's own kernels are used.
 
-Scores and softmax are float32, the other products bfloat16 under autocast: with scores rounded to bfloat16 the loss
-of SmolLM2-135M on four demonstrations moved from 1.8934 to 1.8962.
+The forward pass is float32 inside, the backward pass bfloat16 under autocast: with scores rounded to bfloat16 before
+the softmax the loss of SmolLM2-135M on four demonstrations moved from 1.8934 (float32) to 1.8962.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ class CausalProducts(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """query (L, R * T, D), key and value (L, T, D) → (L, R * T, D); scores and softmax at least in float32."""
+        """query (L, R * T, D), key and value (L, T, D) → (L, R * T, D); at least float32 inside."""
         length = key.shape[1]
         wide = torch.float64 if query.dtype == torch.float64 else torch.float32
         future = torch.full((length, length), float("-inf"), dtype=wide).triu_(1).repeat(query.shape[1] // length, 1)
         scores = torch.baddbmm(future, query.to(wide), key.to(wide).transpose(1, 2), alpha=scale)
-        weights = scores.softmax(-1).to(value.dtype)
-        ctx.save_for_backward(query, key, value, weights)
+        weights = scores.softmax(-1)
+        ctx.save_for_backward(query, key, value, weights.to(value.dtype))
         ctx.scale = scale
-        return weights @ value
+        return (weights @ value.to(wide)).to(value.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
