@@ -23,7 +23,7 @@ class HeldOut:
         if criteria.needs_reference(spec):
             if spec.eval_reference is None:
                 raise TrainerError(f"eval_data with objective {spec.objective.name} needs eval_reference.")
-            values = reference.load(spec.eval_reference, self.data, spec.eval_data)
+            values = reference.load(spec.eval_reference, self.data, spec.model)
         self.criterion = criteria.make(spec, self.data, values)
 
     @torch.no_grad()
@@ -32,9 +32,10 @@ class HeldOut:
         examples = list(range(len(self.data)))
         sums, total = criteria.Sums(), 0.0
         for batch in self.world.in_step(self.data, self.world.share(examples), self.spec.max_tokens_per_microbatch):
-            scores = scorer(batch.microbatch.to(torch.device(device)))
+            moved = batch.microbatch.to(torch.device(device))
+            scores = scorer(moved, tails=self.criterion.tails)
             if batch.counts:
-                total += float(self.criterion.loss(scores, batch.microbatch.to(torch.device(device)), sums))
+                total += float(self.criterion.loss(scores, moved, sums))
         denominator = self.criterion.denominator(examples)
         (total,) = self.world.sum([total])
         metrics = self.criterion.metrics(self.world.sum_of(sums), denominator)

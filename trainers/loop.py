@@ -37,6 +37,7 @@ from trainers.probe import write_probe
 from trainers.resume import ResumeState
 from trainers.spec import DPO, Train
 from trainers.updates import UpdateMeter, saved_survival
+from trainers.vocabulary import require_vocabulary
 
 
 def train(spec: Train) -> None:
@@ -60,6 +61,7 @@ class Trainer:
         self.device = choose_device(spec.device)
         self.world = World(self.device)
         self.data = TokenData(spec.data, group=2 if isinstance(spec.objective, DPO) else 1)
+        require_vocabulary(spec.model, spec.data)
         self.criterion = criteria.make(spec, self.data, self._reference())
         self.held_out = evaluation.make(spec, self.data.group, self.world)
         self.scorer = make_policy(spec, self.device, self.world)
@@ -75,7 +77,7 @@ class Trainer:
             return None
         if self.spec.reference is None:
             raise TrainerError(f"objective {self.spec.objective.name} needs a reference.", "run a reference spec first")
-        return reference.load(self.spec.reference, self.data, self.spec.data)
+        return reference.load(self.spec.reference, self.data, self.spec.model)
 
     @property
     def model(self) -> Any:
@@ -175,13 +177,13 @@ class Trainer:
     def microbatch_loss(self, batch: Microbatch, sums: criteria.Sums) -> Tensor:
         """The summed loss of one microbatch."""
         moved = batch.to(torch.device(self.device))
-        return self.criterion.loss(self.scorer(moved), moved, sums)
+        return self.criterion.loss(self.scorer(moved, tails=self.criterion.tails), moved, sums)
 
     def _row_ids(self, examples: list[int]) -> list[str]:
-        return [self.data.row_ids[self.data.members(example)[0]] for example in examples]
+        return [self.data.row_id(self.data.members(example)[0]) for example in examples]
 
     def _sequence_ids(self, batch: Microbatch) -> list[str]:
-        return sorted({self.data.row_ids[sequence] for sequence in batch.rows})
+        return sorted({self.data.row_id(sequence) for sequence in batch.rows})
 
     def save(self) -> dict[str, Any]:
         """Write checkpoint/ with its probe; returns the manifest's summary."""

@@ -11,21 +11,21 @@ from trainers import lora
 from trainers.checkpoint import load_model
 from trainers.distributed import World, whole
 from trainers.errors import USAGE, TrainerError
-from trainers.logprobs import Microbatch, check_head, response_logprobs
+from trainers.logprobs import Microbatch, Scores, check_head, response_scores
 from trainers.optimizer import stored_dtype
 from trainers.spec import Train
 
 
 class Scorer(nn.Module):
-    """Microbatch → log-probs of its response tokens. The root that is sharded, for body and head are used in it."""
+    """Microbatch → scores of its response tokens. The root that is sharded, for body and head are used in it."""
 
     def __init__(self, model: Any, autocast: str | None) -> None:
         super().__init__()
         self.model, self.autocast = model, autocast
 
-    def forward(self, batch: Microbatch) -> Tensor:
-        """(M,) log-probs."""
-        return response_logprobs(self.model, batch, self.autocast)
+    def forward(self, batch: Microbatch, tails: bool = False) -> Scores:
+        """Log-probs and logsumexps; ``tails`` adds the states behind truncated turns."""
+        return response_scores(self.model, batch, self.autocast, tails=tails)
 
 
 def make_policy(spec: Train, device: str, world: World) -> Scorer:

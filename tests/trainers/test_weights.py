@@ -143,9 +143,9 @@ def test_adapters_are_trained_alone_and_merged_on_save(
     )
     (batch,) = trainer.data.microbatches([0, 1, 2], 100_000)
     with torch.no_grad():
-        adapted = trainer.scorer(batch)
-        merged = type(trainer.scorer)(plain, None)(batch)
-        base = type(trainer.scorer)(load_model(tiny_checkpoint, torch.float32, "cpu", packed=True), None)(batch)
+        adapted = trainer.scorer(batch).logprob
+        merged = type(trainer.scorer)(plain, None)(batch).logprob
+        base = type(trainer.scorer)(load_model(tiny_checkpoint, torch.float32, "cpu", packed=True), None)(batch).logprob
     torch.testing.assert_close(merged, adapted, atol=1e-4, rtol=0)
     assert float((merged - base).abs().max()) > 0.01
 
