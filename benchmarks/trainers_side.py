@@ -136,6 +136,7 @@ def profile(job: Job) -> dict[str, Any]:
         folder = Path(temporary)
         kept = reference_of(job, folder / "reference", Stopwatch())
         trainer = loop.Trainer(train_spec(job, folder / "run", reference=kept), folder / "run")
+        trainer.metrics.restart([])
         trainer._step(0)
         with torch.profiler.profile(record_shapes=bool(job.get("shapes"))) as recorded:
             for step in range(1, trainer.steps):
