@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness import __version__, files, inline, specs
+from harness import __version__, files, inline, seed_groups, specs
 from harness.executors.outcome import Outcome
 from harness.plan import Plan, Row
 from harness.stage import Stage
@@ -27,14 +27,17 @@ def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:
     from harness.aggregate import compare
 
     done = [row for row in plan.rows if _finished(row, store)]
-    comparisons = {
-        name: compare(_verdicts(done, name, store), seed=plan.recipe.statistics.seed) for name in _names(plan)
-    }
+    verdicts = {name: _verdicts(done, name, store) for name in _names(plan)}
+    comparisons = {name: compare(verdicts[name], seed=plan.recipe.statistics.seed) for name in verdicts}
     rows = [_row(row, store, failed[row.name], comparisons) for row in plan.rows]
     rows += [_refused(name, plan) for name in plan.refused]
     samples = {row.name: [line for name in _names(plan) for line in _samples(row, name, store)] for row in done}
+    board = _board(plan, store, done, comparisons)
+    if len(plan.recipe.seeds) > 1:
+        metric = board["comparison"]["metric"]
+        board |= seed_groups.describe(rows, verdicts, metric, seed=plan.recipe.statistics.seed)
     stages = {row.name: _stages(row, store) for row in done}
-    leaderboard.build(_board(plan, store, done, comparisons), rows, samples, destination, stages=stages)
+    leaderboard.build(board, rows, samples, destination, stages=stages)
     files.write_json(destination / BOARD_MANIFEST, {"key": key})
     return destination
 

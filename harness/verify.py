@@ -42,7 +42,25 @@ def verify_board(directory: Path) -> tuple[list[Problem], int]:
     for row in data["rows"]:
         if row.get("failed") is None:
             problems += _verify_row(row, evidence)
-    return problems, len(manifests) + len(data["rows"])
+    if not problems and data.get("groups"):
+        problems += _verify_groups(data, evidence)
+    return problems, len(manifests) + len(data["rows"]) + len(data.get("groups") or [])
+
+
+def _verify_groups(data: dict[str, Any], evidence: Path) -> list[Problem]:
+    """The recipes' figures over seeds against the verdicts of all their rows."""
+    from harness import evidence as stored
+    from harness import seed_groups
+
+    seed = data["recipe"]["statistics"]["seed"]
+    fresh = seed_groups.describe(
+        data["rows"], stored.verdicts(data, evidence), data["group_comparison"]["metric"], seed=seed
+    )
+    return [
+        Problem(f"{key}", "does not follow from the verdicts")
+        for key, value in fresh.items()
+        if not same(data.get(key), value)
+    ]
 
 
 def _verify_evidence(name: str, directory: Path, manifest: dict[str, Any]) -> list[Problem]:
