@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, field_validator, model_validator
 
 from harness import sweeps
+from harness.claims.settings import Claims
 from harness.external import External, ModelReference
 from harness.strict import Count, Fraction, Name, Positive, Strict
 
@@ -279,6 +280,7 @@ class Recipe(Strict):
     generate: Generate = Generate()
     judge: Judge = Judge()
     statistics: Statistics = Statistics()
+    claims: Claims | None = None
 
     @cached_property
     def cells(self) -> dict[str, Variant]:
@@ -329,6 +331,8 @@ class Recipe(Strict):
             raise ValueError("seeds must differ from each other")
         if (stage := self.preference_stages.get("none")) is not None:
             raise ValueError(f'the preference stage "none" must be empty, not {stage.objective}')
+        if self.claims is not None:
+            self.claims.check(self.cells, self.stages, list(self.evaluations), self.training.learning_rate)
         return self
 
     def _require_rows(self) -> None:

@@ -44,7 +44,22 @@ def verify_board(directory: Path) -> tuple[list[Problem], int]:
             problems += _verify_row(row, evidence)
     if not problems and data.get("groups"):
         problems += _verify_groups(data, evidence)
+    if not problems and (directory / "claims.json").exists():
+        problems += _verify_claims(directory)
     return problems, len(manifests) + len(data["rows"]) + len(data.get("groups") or [])
+
+
+def _verify_claims(directory: Path) -> list[Problem]:
+    """The claims report against the verdicts."""
+    from harness.claims import writing
+
+    fresh = writing.compute(directory, Store(directory))
+    kept = files.read_json(directory / "claims.json")
+    return [
+        Problem(f"claims.json: {key}", "does not follow from the verdicts")
+        for key, value in fresh.items()
+        if not same(kept.get(key), value)
+    ]
 
 
 def _verify_groups(data: dict[str, Any], evidence: Path) -> list[Problem]:

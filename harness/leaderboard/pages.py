@@ -61,6 +61,11 @@ def _write_rows(
         files.write_text(directory / f"{display.file_stem(row['row'])}.html", text)
 
 
+def render(template: str, **values: Any) -> str:
+    """One more page of a board, beside its index."""
+    return _environment().get_template(template).render(**values, root="")
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("harness.leaderboard"),
