@@ -23,7 +23,7 @@ def content(recipe: Recipe) -> dict[str, Any]:
     assert settings is not None
     return {
         "claims": claims.model_dump(mode="json"),
-        "base": recipe.base.model_dump(mode="json"),
+        "base": recipe.base.model_dump(mode="json") if recipe.base is not None else None,
         "cells": {name: _settings(recipe, recipe.cells[name]) for name in names},
         "preference_stage": {stage: _settings(recipe, settings)},
         "benchmarks": {

@@ -118,10 +118,10 @@ def cannot_tell(board: Board, seeds: list[int], claims: Claims, values: Report |
         found += _registered(record, seeds)
     if values is None:
         found.append("Claim (c) needs the values analysis, which was not given.")
-    if any(not isinstance(names, str) for names in claims.primary):
+    if any(len(names) > 1 for names in claims.candidates().values()):
         found.append(
-            "A best-of-sweep f-SFT cell was tuned on the dev split and the baseline was not: "
-            "part of its lead may be tuning."
+            f"A best-of-sweep cell was tuned on {claims.select_on} and the baseline was not: part of its lead may be "
+            "tuning."
         )
     found.append("One base model, one data set, one judge: nothing here says that a verdict carries over to others.")
     return found
