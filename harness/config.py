@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from harness import sweeps
 from harness.claims.settings import Claims
+from harness.cost.settings import Assumptions
 from harness.external import External, ModelReference
 from harness.strict import Count, Fraction, Name, Positive, Strict
 
@@ -281,6 +282,8 @@ class Recipe(Strict):
     judge: Judge = Judge()
     statistics: Statistics = Statistics()
     claims: Claims | None = None
+    assumptions: Assumptions | None = None
+    """Sizes and mean lengths for ``plan --cost``; nothing that runs reads them."""
 
     @cached_property
     def cells(self) -> dict[str, Variant]:
