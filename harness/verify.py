@@ -42,9 +42,10 @@ def verify_board(directory: Path) -> tuple[list[Problem], int]:
     for row in data["rows"]:
         if row.get("failed") is None:
             problems += _verify_row(row, evidence)
-    if not problems and data.get("groups"):
+    follows = not any(problem.fatal for problem in problems)
+    if follows and data.get("groups"):
         problems += _verify_groups(data, evidence)
-    if not problems and (directory / "claims.json").exists():
+    if follows and (directory / "claims.json").exists():
         problems += _verify_claims(directory)
     return problems, len(manifests) + len(data["rows"]) + len(data.get("groups") or [])
 

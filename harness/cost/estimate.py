@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import asdict
 from typing import Any
@@ -15,7 +16,7 @@ from harness.errors import ConfigError
 from harness.plan import Plan
 
 DEFAULT_MFU = 0.4
-SERVED_AT_ONCE = 64  # sequences that the cache is sized for
+SERVED_AT_ONCE = 64  # mean sequences of the longest benchmark that the cache is sized for
 
 
 def make(recipe: Recipe, gpu: Gpu, *, mfu: float = DEFAULT_MFU, price: float | None = None) -> dict[str, Any]:
@@ -113,9 +114,14 @@ def _sum(values: list[float | None]) -> float | None:
     return None if any(value is None for value in values) else sum(value or 0.0 for value in values)
 
 
+def _declared(recipe: Recipe) -> list[Prompts]:
+    return [check(recipe).benchmarks[name] for name in recipe.evaluations]
+
+
 def _memory(recipe: Recipe, assumptions: Assumptions, gpu: Gpu) -> dict[str, Any]:
     training = recipe.training
-    served = SERVED_AT_ONCE * max(evaluation.generate.max_model_len for evaluation in recipe.evaluations.values())
+    longest = max(prompts.turns * (prompts.prompt_tokens + prompts.completion_tokens) for prompts in _declared(recipe))
+    served = math.ceil(SERVED_AT_ONCE * longest)
     return {
         "training": asdict(
             memory.training(assumptions.model, training.weight_dtype, training.max_tokens_per_microbatch, gpu)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import Any
 
 GIB = 1 << 30
+WIDTH = 80
 
 
 def screen(found: dict[str, Any]) -> str:
@@ -20,7 +22,8 @@ def screen(found: dict[str, Any]) -> str:
     if found["judge_money"] is not None and len(found["judges"]) > 1:
         lines.append(f"judges together: {_money(found['judge_money'], found['judges'])}")
     lines += _memory(found)
-    return "\n".join([*lines, "assumed:", *(f"  - {text}" for text in found["assumptions"])])
+    lines += ["assumed:", *(f"  - {text}" for text in found["assumptions"])]
+    return "\n".join(part for line in lines for part in wrap(line, WIDTH, subsequent_indent="    "))
 
 
 def _kind(line: dict[str, Any]) -> str:
