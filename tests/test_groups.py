@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import leaderboard, seed_groups
+from harness import evidence, files, leaderboard, recipe_file, seed_groups
 from harness.aggregate import differences, groups
 from harness.aggregate.estimates import estimate
 from harness.aggregate.outcomes import gather
 from harness.stats.crossed import crossed_mean
+from tests.test_smoke import bridgebench
 
 PARTS = ("in", "in", "in", "out", "retain")
 
@@ -165,3 +166,19 @@ def test_the_page_shows_groups_with_their_checkpoints_and_a_board_with_one_seed_
     assert "failed: train failed: nan" in page
     assert "this checkpoint only" in page
     assert "## Recipes over training seeds" in (tmp_path / "grouped" / "leaderboard.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_run_over_two_seeds_ends_with_groups_that_follow_from_its_published_verdicts(tmp_path: Path) -> None:
+    small = ("--set", "variants={sft: {objective: sft}}", "--set", "preference_stages={none: }", "--set", "seeds=[0,1]")
+    rows = ("--set", "data.sft.rows=4", "--set", "benchmark.rows=10")
+    recipe = tmp_path / "two-seeds.yaml"
+    recipe.write_text(recipe_file.locate("smoke").read_text("utf-8"), "utf-8")
+    bridgebench(tmp_path / "store", "run", str(recipe), *small, *rows)
+    board = tmp_path / "store" / "boards" / "smoke"
+    data = files.read_json(board / "data.json")
+    assert [row["row"] for row in data["rows"]] == ["base", "sft@0", "sft@1"]
+    assert [(group["group"], group["n_seeds"]) for group in data["groups"]] == [("base", 0), ("sft", 2)]
+    assert "One training seed" not in " ".join(data["notes"])
+    found = seed_groups.describe(data["rows"], evidence.verdicts(data, tmp_path / "store"), "pass_rate")
+    assert found == {"groups": data["groups"], "group_comparison": data["group_comparison"]}
