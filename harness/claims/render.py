@@ -106,9 +106,8 @@ def table(made: Report) -> str:
     return "\n".join([*lines, *(f"note: {text}" for text in made["cannot_tell"])])
 
 
-def page(made: Report, board: dict[str, Any]) -> str:
-    """``claims.html``, beside the board's index."""
-    from harness.leaderboard import cells as shared
+def page(made: Report, board: dict[str, Any], *, has_texts: bool = False) -> str:
+    """``claims.html``, beside the board's index and, where ``has_texts``, its pages of completions."""
     from harness.leaderboard import pages
 
     parts = [
@@ -123,6 +122,4 @@ def page(made: Report, board: dict[str, Any]) -> str:
         for part in dict.fromkeys(line["part"] for line in made["claims"])
     ]
     named = [text.removeprefix("- ") for text in _named(made)[2:]]
-    return pages.render(
-        "claims.html.j2", board=shared.described(board), made=made, parts=parts, columns=COLUMNS, named=named
-    )
+    return pages.render("claims", board, has_texts=has_texts, made=made, parts=parts, columns=COLUMNS, named=named)

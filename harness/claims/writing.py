@@ -56,7 +56,7 @@ def write(made: Report, board: dict[str, object], out: Path) -> None:
     """The report in three forms."""
     files.write_json(out / "claims.json", made)
     files.write_text(out / "claims.md", render.markdown(made))
-    files.write_text(out / "claims.html", render.page(made, board))
+    files.write_text(out / "claims.html", render.page(made, board, has_texts=(out / "browse.html").exists()))
 
 
 def refresh(directory: Path, store: Store) -> None:

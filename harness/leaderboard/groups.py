@@ -16,7 +16,7 @@ def view(board: Board, rows: list[Row]) -> View | None:
     main = fields.main_metric(board, rows)
     by_name = {row["row"]: row for row in rows}
     return {
-        "columns": [*(metric.label for metric in metrics), *(cells.part_label(part) for part in parts)],
+        "columns": [*(metric.label for metric in metrics), *(fields.part_label(part) for part in parts)],
         "lines": [_line(group, metrics, parts, main, by_name) for group in _in_order(board, main)],
         "note": note(board),
     }
