@@ -104,7 +104,7 @@ def test_weight_dtype_can_be_an_axis() -> None:
         ("variants.sft.sweep={beta: [0.1]}", "objective sft takes no beta"),
         ("sweep={max_lenght: [3]}", 'no setting "max_lenght"'),
         ("variants={sft: {objective: sft, sweep: {learning_rate: [1e-4]}}, sft-lr1e-4: {}}", "two different cells"),
-        ("preference_stages.dpo.sweep={divergence: [x]}", 'no setting "divergence"'),
+        ("preference_stages.dpo.sweep={max_steep: [1]}", 'no setting "max_steep"'),
     ],
 )
 def test_a_wrong_axis_is_refused_with_its_name(assignment: str, said: str) -> None:
