@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness import __version__, files, inline, specs
+from harness import __version__, files, inline, seed_groups, specs
+from harness.claims import registration
 from harness.executors.outcome import Outcome
 from harness.plan import Plan, Row
 from harness.stage import Stage
@@ -25,18 +26,42 @@ def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:
         return destination
     from harness import leaderboard
     from harness.aggregate import compare
+    from harness.claims import writing
 
     done = [row for row in plan.rows if _finished(row, store)]
-    comparisons = {
-        name: compare(_verdicts(done, name, store), seed=plan.recipe.statistics.seed) for name in _names(plan)
-    }
+    verdicts = {name: _verdicts(done, name, store) for name in _names(plan)}
+    comparisons = {name: compare(verdicts[name], seed=plan.recipe.statistics.seed) for name in verdicts}
     rows = [_row(row, store, failed[row.name], comparisons) for row in plan.rows]
     rows += [_refused(name, plan) for name in plan.refused]
     samples = {row.name: [line for name in _names(plan) for line in _samples(row, name, store)] for row in done}
+    board = _board(plan, store, done, comparisons)
+    if len(plan.recipe.seeds) > 1:
+        metric = board["comparison"]["metric"]
+        board |= seed_groups.describe(rows, verdicts, metric, seed=plan.recipe.statistics.seed)
+    if plan.recipe.claims is not None:
+        board |= {"claims_page": "claims.html", "claims_registration": _registration(plan, store)}
     stages = {row.name: _stages(row, store) for row in done}
-    leaderboard.build(_board(plan, store, done, comparisons), rows, samples, destination, stages=stages)
+    leaderboard.build(board, rows, samples, destination, stages=stages)
+    if plan.recipe.claims is not None:
+        writing.refresh(destination, store)
     files.write_json(destination / BOARD_MANIFEST, {"key": key})
     return destination
+
+
+def _registration(plan: Plan, store: Store) -> dict[str, Any] | None:
+    """When the claims were recorded, and whether that was before the first verdict on a trained row."""
+    record = registration.read(plan.recipe, store)
+    if record is None:
+        return None
+    judged = [
+        str(manifest["started"])
+        for row in plan.rows
+        for evaluated in row.evaluations.values()
+        if row.train and (manifest := store.manifest("judge", evaluated.judge.key)) is not None
+    ]
+    first = min(judged, default=None)
+    kept = {key: record[key] for key in ("digest", "recorded", "seeds")}
+    return {**kept, "first_verdict": first, "before_results": None if first is None else record["recorded"] <= first}
 
 
 def _names(plan: Plan) -> list[str]:

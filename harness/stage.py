@@ -54,7 +54,7 @@ class Stage:
         """Role → ``kind/key`` of every input."""
         return {role: stage.name for role, stage in self.inputs.items()}
 
-    @property
+    @cached_property
     def name(self) -> str:
         """``kind/key``."""
         return f"{self.kind}/{self.key}"

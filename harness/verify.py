@@ -42,7 +42,41 @@ def verify_board(directory: Path) -> tuple[list[Problem], int]:
     for row in data["rows"]:
         if row.get("failed") is None:
             problems += _verify_row(row, evidence)
-    return problems, len(manifests) + len(data["rows"])
+    follows = not any(problem.fatal for problem in problems)
+    if follows and data.get("groups"):
+        problems += _verify_groups(data, evidence)
+    if follows and (directory / "claims.json").exists():
+        problems += _verify_claims(directory)
+    return problems, len(manifests) + len(data["rows"]) + len(data.get("groups") or [])
+
+
+def _verify_claims(directory: Path) -> list[Problem]:
+    """The claims report against the verdicts."""
+    from harness.claims import writing
+
+    fresh = writing.compute(directory, Store(directory))
+    kept = files.read_json(directory / "claims.json")
+    return [
+        Problem(f"claims.json: {key}", "does not follow from the verdicts")
+        for key, value in fresh.items()
+        if not same(kept.get(key), value)
+    ]
+
+
+def _verify_groups(data: dict[str, Any], evidence: Path) -> list[Problem]:
+    """The recipes' figures over seeds against the verdicts of all their rows."""
+    from harness import evidence as stored
+    from harness import seed_groups
+
+    seed = data["recipe"]["statistics"]["seed"]
+    fresh = seed_groups.describe(
+        data["rows"], stored.verdicts(data, evidence), data["group_comparison"]["metric"], seed=seed
+    )
+    return [
+        Problem(f"{key}", "does not follow from the verdicts")
+        for key, value in fresh.items()
+        if not same(data.get(key), value)
+    ]
 
 
 def _verify_evidence(name: str, directory: Path, manifest: dict[str, Any]) -> list[Problem]:

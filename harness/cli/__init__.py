@@ -14,6 +14,7 @@ import sys
 import click
 
 from harness.cli import (
+    claims,
     evaluating,
     installed,
     publishing,
@@ -25,6 +26,7 @@ from harness.cli.common import bridgebench
 
 __all__ = [
     "bridgebench",
+    "claims",
     "evaluating",
     "installed",
     "main",

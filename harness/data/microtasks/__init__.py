@@ -9,6 +9,7 @@ training and generation, `score` is the rules judge's verifier.
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def score(check: dict[str, Any], text: str) -> float:
     return verifiers.score(check, text)
 
 
+@cache
 def source_digest() -> str:
     """SHA-256 of the verifiers' source: when a verifier changes, verdicts made by the old one are stale."""
     return hashlib.sha256(Path(verifiers.__file__).read_bytes()).hexdigest()
