@@ -22,6 +22,7 @@ STAGE_VERSIONS = {
     "train": 1,
     "generate": 1,
     "judge": 2,
+    "analyze": 1,
     "aggregate": 2,
 }
 

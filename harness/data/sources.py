@@ -24,7 +24,7 @@ BUILTIN = ("microtasks",)
 def load_rows(source: DataSource, form: Format) -> list[dict[str, Any]]:
     """The rows of ``source`` in the shape ``form``. Raises ConfigError naming the source and the row at fault."""
     if source.source.startswith("builtin:"):
-        rows = _builtin(source)
+        rows = _builtin(source, form)
     elif source.source.startswith("hub:"):
         rows = _from_hub(source)
     else:
@@ -41,7 +41,7 @@ def content_digest(rows: list[dict[str, Any]]) -> str:
     return files.sha256_text("\n".join(files.canonical_json(row) for row in rows))
 
 
-def _builtin(source: DataSource) -> list[dict[str, Any]]:
+def _builtin(source: DataSource, form: Format) -> list[dict[str, Any]]:
     from harness.data import microtasks
 
     name = source.source.removeprefix("builtin:")
@@ -53,6 +53,8 @@ def _builtin(source: DataSource) -> list[dict[str, Any]]:
             f'{source.source} has no split "{source.split}".{did_you_mean(source.split, splits)}',
             f"it has {', '.join(splits)}",
         )
+    if form != "prompts" and source.split in ("dev", "eval"):
+        return microtasks.answered(source.split, form, rows=source.rows, seed=source.seed)  # type: ignore[arg-type]
     return microtasks.build(source.split, rows=source.rows, seed=source.seed)  # type: ignore[arg-type]
 
 

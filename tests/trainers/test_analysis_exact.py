@@ -101,7 +101,7 @@ def test_every_drift_estimator_has_the_exact_kl_as_its_mean_over_all_responses(
     exact = float(probability @ log_ratio)
     assert exact > 0.05
     means = {name: float(probability @ [each[name] for each in found]) for name in found[0]}
-    assert means == pytest.approx({name: exact for name in means}, rel=2e-5)
+    assert means == pytest.approx(dict.fromkeys(means, exact), rel=2e-5)
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)

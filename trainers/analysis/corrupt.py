@@ -21,7 +21,6 @@ import numpy as np
 from trainers.analysis import responses
 from trainers.analysis.responses import Response
 from trainers.analysis.tasks import Corrupt
-from trainers.data import TokenData
 from trainers.errors import TrainerError
 from trainers.output import Run, write_jsonl
 
@@ -56,10 +55,9 @@ def run(spec: Any) -> None:
 
 
 def _read(data: Path, kinds: list[Any]) -> tuple[list[Response], list[Response] | None]:
-    """(good responses, their rejected counterparts or None). Raises TrainerError where these are asked for and missing."""
+    """(good responses, their rejected counterparts or None). Raises TrainerError where ``kinds`` needs the latter."""
     listed = responses.load(data)
-    ids = TokenData(data).row_ids
-    if len(ids) % 2 == 0 and ids[0::2] == ids[1::2]:
+    if responses.are_pairs(data):
         return listed[0::2], listed[1::2]
     if "rejected" in kinds:
         raise TrainerError(

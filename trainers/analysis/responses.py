@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,18 +51,29 @@ class Packed:
         return Packed(moved[0], moved[1], layout, self.place.to(device), self.target.to(device), self.counts)
 
 
-def load(directory: Path, *, pairs: bool | None = None) -> list[Response]:
-    """The responses of tokenised data or of a `corrupt` task's output.
+def load(directory: Path) -> list[Response]:
+    """The responses of tokenised data (of pairs: chosen and rejected in turn) or of a `corrupt` task's output.
 
-    ``pairs`` True: chosen and rejected in turn, refused if the data are no pairs. Raises TrainerError.
+    Raises TrainerError.
     """
     if (directory / CONTINUATIONS).exists():
         return [Response(row["id"], row["tokens"], row["first"]) for row in read_jsonl(directory / CONTINUATIONS)]
-    data = TokenData(directory, group=2 if pairs else 1)
-    return [_response(data, sequence) for sequence in range(data.sequences)]
+    data = TokenData(directory)
+    return [_response(data, sequence, row) for sequence, row in enumerate(row_ids(data))]
 
 
-def read_jsonl(path: Path) -> list[dict]:
+def row_ids(data: TokenData) -> list[str]:
+    """The row of every sequence; of a preference pair it stands twice."""
+    return data.row_ids
+
+
+def are_pairs(directory: Path) -> bool:
+    """Whether tokenised data are (chosen, rejected) in turn."""
+    ids = row_ids(TokenData(directory))
+    return len(ids) % 2 == 0 and ids[0::2] == ids[1::2]
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """The rows of a file that this package wrote. Raises TrainerError."""
     try:
         return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
@@ -69,16 +81,16 @@ def read_jsonl(path: Path) -> list[dict]:
         raise TrainerError(f"{path} cannot be read ({error}).", exit_code=INTEGRITY) from None
 
 
-def _response(data: TokenData, sequence: int) -> Response:
+def _response(data: TokenData, sequence: int, row: str) -> Response:
     start, end = int(data.offsets[sequence]), int(data.offsets[sequence + 1])
     trained = np.flatnonzero(data.loss_mask[start:end])
     first = int(trained[0])
     if first < 1 or len(trained) != end - start - first:
         raise TrainerError(
-            f'row "{data.row_ids[sequence]}" has several responses in one sequence (or no prompt); an analysis takes one.',
+            f'row "{row}" has several responses in one sequence, or no prompt; an analysis takes one response.',
             'tokenise with "loss_on": "last"',
         )
-    return Response(data.row_ids[sequence], [int(token) for token in data.input_ids[start:end]], first)
+    return Response(row, [int(token) for token in data.input_ids[start:end]], first)
 
 
 def microbatches(responses: list[Response], budget: int) -> Iterator[list[int]]:
@@ -109,6 +121,6 @@ def pack(responses: list[Response]) -> Packed:
         place.append(begin + np.arange(response.first - 1, length))
         target.append(np.array([*response.tokens[response.first :], 0], dtype=np.int64))
         begin += length
-    flat = (torch.from_numpy(np.concatenate(part)) for part in (place, target))
+    at, following = (torch.from_numpy(np.concatenate(part)) for part in (place, target))
     counts = [response.length + 1 for response in responses]
-    return Packed(torch.from_numpy(ids), torch.from_numpy(places), Layout.of(lengths, total), *flat, counts)
+    return Packed(torch.from_numpy(ids), torch.from_numpy(places), Layout.of(lengths, total), at, following, counts)

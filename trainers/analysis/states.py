@@ -1,10 +1,11 @@
-"""The `states` task: one pass of one checkpoint over responses, kept as arrays that rewards and values are computed from.
+"""The `states` task: one pass of one checkpoint over responses, kept as arrays for rewards and values to compute with.
 
 Files: ``states.npz`` with, for R responses of T_i tokens,
   logprob    (sum T_i,)      log pi(y_t | s_t)
   logsumexp  (sum T_i + R,)  logsumexp of the logits at s_0 … s_T of each response
   length     (R,)            T_i
   ended      (R,)            whether the last token ends the turn (a truncated response does not)
+``responses.jsonl`` and ``pieces.json`` (token id → text) hold the tokens themselves, for views beside the text.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from trainers.analysis.chunks import Arrays, Chunks
 from trainers.analysis.responses import Response
 from trainers.analysis.tasks import States
 from trainers.analysis.vocabularies import require_same_tokenizer
-from trainers.checkpoint import choose_device, load_model, stop_token_ids
+from trainers.checkpoint import choose_device, load_model, load_tokenizer, stop_token_ids
 from trainers.errors import INTEGRITY, TrainerError
 from trainers.logprobs import check_head
-from trainers.output import Run, spec_digest, write_bytes, write_jsonl
+from trainers.output import Run, spec_digest, write_bytes, write_json, write_jsonl
 
 FILE = "states.npz"
 ROWS = "responses.jsonl"
+PIECES = "pieces.json"
 
 
 def run(spec: Any) -> None:
@@ -47,11 +49,7 @@ def run(spec: Any) -> None:
     length = np.array([response.length for response in listed])
     ended = np.array([response.tokens[-1] in stops for response in listed])
     _save(clock.directory, {**arrays, "length": length, "ended": ended})
-    # the tokens go along: rewards and values are read next to the text they belong to
-    write_jsonl(
-        clock.directory / ROWS,
-        ({"id": each.row, "first": each.first, "tokens": each.tokens} for each in listed),
-    )
+    _write_tokens(clock.directory, listed, task.model)
     logprob = arrays["logprob"]
     summary = {
         "responses": len(listed),
@@ -59,8 +57,16 @@ def run(spec: Any) -> None:
         "mean_logprob": float(logprob.mean()),
         "data_sha256": digest(listed),
     }
-    clock.finish([FILE, ROWS], summary)
+    clock.finish([FILE, ROWS, PIECES], summary)
     Chunks(clock.directory, "").remove()
+
+
+def _write_tokens(directory: Path, listed: list[Response], checkpoint: Path) -> None:
+    rows = ({"id": each.row, "first": each.first, "tokens": each.tokens} for each in listed)
+    write_jsonl(directory / ROWS, rows)
+    tokenizer = load_tokenizer(checkpoint)
+    used = sorted({token for each in listed for token in each.tokens[each.first :]})
+    write_json(directory / PIECES, {str(token): tokenizer.decode([token]) for token in used})
 
 
 def compute(model: Any, listed: list[Response], directory: Path, spec: Any, device: str) -> Arrays:

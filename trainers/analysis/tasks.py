@@ -58,8 +58,10 @@ class Values(Task):
 
 
 class Drift(Task):
-    """KL(policy || reference) on fresh samples of the policy. Sampling settings other than the policy's own are refused:
-    completions drawn greedily or from a cut or heated distribution estimate no KL of the policy.
+    """KL(policy || reference) on fresh samples of the policy.
+
+    Other sampling settings than the policy's own are refused: completions drawn greedily, or from a cut or heated
+    distribution, estimate no KL of the policy.
     """
 
     name: Literal["drift"]
@@ -81,8 +83,8 @@ class Drift(Task):
         for key, allowed in wanted.items():
             if isinstance(values, dict) and key in values and values[key] not in allowed:
                 raise ValueError(
-                    f"drift is an expectation over the policy's own samples: {key} {values[key]} would draw from another"
-                    " distribution (greedy completions give no KL); leave temperature, top_p and top_k out"
+                    f"drift is an expectation over the policy's own samples; {key} {values[key]} would draw from "
+                    "another distribution (greedy completions give no KL). Leave temperature, top_p and top_k out"
                 )
         return {k: v for k, v in values.items() if k != "do_sample"} if isinstance(values, dict) else values
 
