@@ -3,6 +3,9 @@
 Values change along a response in every checkpoint, and raw logsumexps of one base correlate trivially; so the null
 keeps both: each state keeps its position and gets another response's value there, from the same other response as far
 as that reaches (a response's states are dependent, and stay so).
+
+V - V_0 of two checkpoints share the term V_0, which alone would correlate them; so rho given the base's logsumexp (the
+partial rank correlation) stands beside it.
 """
 
 from __future__ import annotations
@@ -32,9 +35,31 @@ def _correlation(a: Array, b: Array) -> float | None:
     return float(a @ b) / size if size > 0 else None
 
 
-def compare(by_row: dict[str, list[Array]], *, seed: int = 0) -> list[dict[str, Any]]:
-    """Every two rows; each row is one value per state, a vector (T_i,) per response, the same responses in each."""
-    return [{"a": a, "b": b, **agree(by_row[a], by_row[b], seed=seed)} for a, b in combinations(by_row, 2)]
+def compare(by_row: dict[str, list[Array]], base: dict[str, list[Array]]) -> list[dict[str, Any]]:
+    """Every two rows; each row is one value per state, a vector (T_i,) per response, the same responses in each.
+
+    ``base`` has the logsumexp of each row's reference at the same states.
+    """
+    return [
+        {"a": a, "b": b, **agree(by_row[a], by_row[b]), "rho_given_base": _given(by_row[a], by_row[b], base[a])}
+        for a, b in combinations(by_row, 2)
+    ]
+
+
+def _given(first: list[Array], second: list[Array], base: list[Array]) -> float | None:
+    return partial_spearman(*(np.concatenate(each) for each in (first, second, base)))
+
+
+def partial_spearman(a: Array, b: Array, given: Array) -> float | None:
+    """Spearman's rho of ``a`` and ``b`` with the linear effect of ``given``'s ranks taken out of both's ranks."""
+    ranks = [rankdata(each) - (len(each) + 1) / 2 for each in (a, b, given)]
+    if not ranks[2].any():
+        return _correlation(ranks[0], ranks[1])
+    left = [each - ranks[2] * (each @ ranks[2]) / (ranks[2] @ ranks[2]) for each in ranks[:2]]
+    # what is left of a variable that ``given`` explains whole is rounding
+    if any(float(each @ each) < 1e-9 * float(own @ own) for each, own in zip(left, ranks[:2], strict=True)):
+        return None
+    return _correlation(*left)
 
 
 def agree(first: list[Array], second: list[Array], *, seed: int = 0) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -185,11 +186,15 @@ def draw(credits: list[Credit]) -> Any:
 
 def drawable(text: str) -> str:
     """``text`` with what the drawing's font lacks shown as a box."""
+    return "".join(character if _font().get_char_index(ord(character)) else "□" for character in visible(text))
+
+
+@cache
+def _font() -> Any:
     from matplotlib import font_manager
     from matplotlib.ft2font import FT2Font
 
-    font = FT2Font(font_manager.findfont("DejaVu Sans Mono"))
-    return "".join(character if font.get_char_index(ord(character)) else "□" for character in visible(text))
+    return FT2Font(font_manager.findfont("DejaVu Sans Mono"))
 
 
 def write(credits: list[Credit], directory: Path, heading: str) -> list[Path]:

@@ -211,10 +211,12 @@ def _values(here: Measurement) -> Result:
 
 def _agreements(lines: dict[str, list[dict[str, Any]]], pairs: list[dict[str, Any]]) -> dict[str, Any]:
     """Agreement between rows on V - V_0 of the base, and on raw logsumexp beside it."""
-    return {
-        name: agreement.compare({row: trajectories.state_values(each, pairs, name) for row, each in lines.items()})
-        for name in ("value", "logsumexp")
+    of = {
+        name: {row: trajectories.state_values(each, pairs, name) for row, each in lines.items()}
+        for name in ("value", "logsumexp", "reference_logsumexp")
     }
+    base = of["reference_logsumexp"]
+    return {name: agreement.compare(of[name], base) for name in ("value", "logsumexp")}
 
 
 def _drift(here: Measurement) -> Result:

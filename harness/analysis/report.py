@@ -129,7 +129,14 @@ def _rho(found: Row) -> str:
         return "does not vary"
     if found["low"] is None:
         return f"{found['rho']:.2f}"
-    return f"{found['rho']:.2f} [{found['low']:.2f}, {found['high']:.2f}], null {found['null_mean']:.2f}"
+    return (
+        f"{found['rho']:.2f} [{found['low']:.2f}, {found['high']:.2f}], null "
+        f"{found['null_mean']:.2f}, given V_0 {_number(found['rho_given_base'])}"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _comparisons(found: list[Row] | None) -> list[str]:

@@ -44,7 +44,8 @@ class Chunks:
 
     def _read(self, number: int) -> Arrays | None:
         try:
-            with np.load(self._path(number), allow_pickle=False) as stored:
+            # opened here: of a torn file numpy would leave its own handle open
+            with self._path(number).open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
                 arrays = dict(stored)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             return None
