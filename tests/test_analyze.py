@@ -42,6 +42,22 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("results")
 
 
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainer specs run in this process, which has imported torch already, instead of a worker's."""
+    from contextlib import redirect_stderr
+
+    from harness import process
+    from trainers.__main__ import run_file
+
+    def run_here(worker: Any, spec: Path, log: Path, on_event: Any) -> int:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as errors, redirect_stderr(errors):
+            return run_file(spec)
+
+    monkeypatch.setattr(process.TrainerWorker, "run", run_here)
+
+
 def invoke(results: Path, *arguments: Any) -> Result:
     return CliRunner().invoke(bridgebench, ["--results", str(results), "analyze", *map(str, arguments)])
 
@@ -76,6 +92,7 @@ def test_rewards_of_a_checkpoint_and_of_its_reference_are_measured_once_and_draw
     assert "log-prob" in again.stdout
 
 
+@pytest.mark.usefixtures("in_process")
 def test_values_and_drift_of_a_checkpoint_are_measured(results: Path, moved: Path, tmp_path: Path) -> None:
     values = invoke(results, "values", moved, "random:tiny-llama", *REFERENCE, "--limit", 12, "--json")
     assert values.exit_code == 0, values.output
@@ -96,6 +113,7 @@ def test_values_and_drift_of_a_checkpoint_are_measured(results: Path, moved: Pat
     assert own["board"] is None
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_reference_with_another_tokenizer_ends_with_the_reason(
     results: Path, tiny_checkpoint: Path, moved: Path, tmp_path: Path
 ) -> None:

@@ -89,7 +89,8 @@ def _recipe(target: str, store: Store) -> Recipe | None:
 def _convert(reference: str, store: Store) -> Stage:
     store.prepare()
     resolved = models.resolve(ModelReference(reference=reference, sha256=None), store.root / "downloads")
-    return Stage("convert", resolved.short_name, resolved.identity, execution={"fetch": resolved.fetch})
+    label = resolved.short_name if reference.startswith(PREFIXES) else _path_name(Path(reference))
+    return Stage("convert", label, resolved.identity, execution={"fetch": resolved.fetch})
 
 
 def _external(target: str, store: Store) -> Checkpoint:
