@@ -13,8 +13,10 @@ from harness.analysis.targets import Selection
 from harness.config import DataSource
 from harness.data import sources
 from harness.errors import ConfigError
+from harness.plan import Plan
 
 Rows = list[dict[str, Any]]
+PREFERENCE: sources.Format = "preference"
 BUILTIN = "builtin:microtasks"
 DEFAULT_SPLIT, DEFAULT_SEED, DEFAULT_ROWS = "dev", 1, 160
 
@@ -34,8 +36,7 @@ def choose(
 
 def _require_builtin(selection: Selection) -> None:
     for plan in selection.plans:
-        used = [plan.recipe.data.sft, plan.recipe.data.preference]
-        if other := [source.source for source in used if source is not None and source.source != BUILTIN]:
+        if other := [used.source for used, _ in _training_data(plan) if used.source != BUILTIN]:
             raise ConfigError(
                 f"{plan.recipe.name} trains on {other[0]}, and what of it was held out is not known here.",
                 "name the data:  --data SOURCE --split SPLIT",
@@ -95,14 +96,20 @@ def _held_out(selection: Selection, source: DataSource, rows: Rows) -> tuple[Row
 
 
 def _trained_prompts(selection: Selection, source: DataSource) -> set[str]:
-    shapes: tuple[sources.Format, ...] = ("sft", "preference")
     return {
         _prompt(row)
         for plan in selection.plans
-        for used, shape in zip((plan.recipe.data.sft, plan.recipe.data.preference), shapes, strict=True)
-        if used is not None and used.source == source.source
+        for used, shape in _training_data(plan)
+        if used.source == source.source
         for row in sources.load_rows(used, shape)
     }
+
+
+def _training_data(plan: Plan) -> list[tuple[DataSource, sources.Format]]:
+    data = plan.recipe.data
+    if data is None:
+        return []
+    return [(data.sft, "sft"), *([] if data.preference is None else [(data.preference, PREFERENCE)])]
 
 
 def _prompt(row: dict[str, Any]) -> str:

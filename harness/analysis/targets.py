@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from harness import files, models, recipe_file
-from harness.config import ModelReference, Recipe
+from harness.config import Recipe
 from harness.errors import ConfigError, did_you_mean
-from harness.plan import Plan, make_plan
+from harness.external import ModelReference
+from harness.plan import BASE_ROW, Plan, make_plan
 from harness.stage import Stage
 from harness.store import Store
 
@@ -112,19 +113,22 @@ def _add_rows(found: Selection, plan: Plan, rows: tuple[str, ...], store: Store,
     if unknown := [row for row in rows if row not in names]:
         raise ConfigError(f'{plan.recipe.name} has no row "{unknown[0]}".{did_you_mean(unknown[0], names)}')
     for row in plan.rows:
-        if (rows and row.name not in rows) or not row.train:
+        if (rows and row.name not in rows) or (row.name == BASE_ROW and BASE_ROW not in rows):
             continue  # the base is the reference, not a checkpoint to measure, unless it is named
         label = f"{plan.recipe.name}/{row.name}" if qualified else row.name
-        stage = row.train[-1]
-        if store.manifest(stage.kind, stage.key) is None:
+        stage = row.train[-1] if row.train else row.model
+        if stage is None or row.model is None:
+            found.missing[label] = "an endpoint or stored outputs: there is no checkpoint"
+        elif row.train and store.manifest(stage.kind, stage.key) is None:
             found.missing[label] = "not trained yet"
-            continue
-        start = row.train[-2] if len(row.train) > 1 else row.model
-        found.checkpoints.append(Checkpoint(label, stage, start, row.description, board.get(row.name, {})))
-    for name in rows:
-        row = plan.rows[names.index(name)]
-        if not row.train:
-            found.checkpoints.append(Checkpoint(name, row.model, row.model, row.description, board.get(name, {})))
+        else:
+            start = row.train[-2] if len(row.train) > 1 else row.model
+            found.checkpoints.append(Checkpoint(label, stage, start, row.description, board.get(row.name, {})))
+
+
+def _base_of(plan: Plan) -> list[Stage]:
+    """The stage of a recipe's base, if it has one."""
+    return [row.model for row in plan.rows if row.name == BASE_ROW and row.model is not None]
 
 
 def _board_rows(name: str, store: Store) -> dict[str, dict[str, Any]]:
@@ -139,7 +143,7 @@ def _refuse_same_names(checkpoints: list[Checkpoint]) -> None:
 
 
 def _choose_reference(found: Selection, reference: str | None, store: Store) -> None:
-    bases = [plan.rows[0].model for plan in found.plans]
+    bases = [model for plan in found.plans for model in _base_of(plan)]
     by_name = {checkpoint.name: checkpoint.model for checkpoint in found.checkpoints}
     if reference is None:
         if not bases:
