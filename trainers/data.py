@@ -36,6 +36,10 @@ class TokenData:
         if group == 2 and self.row_ids[0::2] != self.row_ids[1::2]:
             raise TrainerError(f"the tokenised data in {directory} are not preference pairs.")
 
+    def row_id(self, sequence: int) -> str:
+        """The id of the row that a sequence came from."""
+        return self.row_ids[sequence]
+
     @property
     def sequences(self) -> int:
         """Number of sequences."""

@@ -8,11 +8,13 @@ tokenize ─► drift(policy, reference)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from harness import files
 from harness.config import DataSource
 from harness.data import sources
-from harness.evaluation import tokenize_stage
 from harness.stage import Stage
 from harness.store import Store
 
@@ -36,8 +38,19 @@ class Settings:
 
 
 def tokenised(source: DataSource, rows: list[dict[str, Any]], form: sources.Format, base: Stage, length: int) -> Stage:
-    """The rows as ``base``'s tokenizer and template render them."""
-    return tokenize_stage(source, rows, sources.content_digest(rows), form, length, base)
+    """The rows as ``base``'s tokenizer and template render them: those left after what was trained on is taken out."""
+    return Stage(
+        "tokenize",
+        f"{source.source} {source.split}",
+        {"rows_sha256": sources.content_digest(rows), "format": form, "max_length": length},
+        {"model": base},
+        execution={"rows": len(rows)},
+        prepare=partial(_write_rows, rows),
+    )
+
+
+def _write_rows(rows: list[dict[str, Any]], directory: Path) -> None:
+    files.write_jsonl(directory / "rows.jsonl", rows)
 
 
 def corrupt(data: Stage, kinds: list[str], seed: int) -> Stage:

@@ -64,7 +64,7 @@ def load(directory: Path) -> list[Response]:
 
 def row_ids(data: TokenData) -> list[str]:
     """The row of every sequence; of a preference pair it stands twice."""
-    return data.row_ids
+    return [data.row_id(sequence) for sequence in range(data.sequences)]
 
 
 def are_pairs(directory: Path) -> bool:
