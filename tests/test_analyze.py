@@ -193,6 +193,9 @@ def test_a_recipes_rows_are_measured_against_its_base_or_their_own_start_or_anot
     own_start = selected(tmp_path, "smoke", reference="start")
     assert own_start.reference_of(dpo).name == sft.model.name
     assert selected(tmp_path, "smoke", reference="sft").reference_of(dpo).name == sft.model.name
+    alone = selected(tmp_path, "smoke", reference="sft", rows=("sft+dpo",))
+    assert [each.name for each in alone.checkpoints] == ["sft+dpo"]
+    assert alone.reference_of(dpo).name == sft.model.name
     only = selected(tmp_path, "smoke", rows=("base", "sft"))
     assert {each.name for each in only.checkpoints} == {"base", "sft"}
 
@@ -221,6 +224,23 @@ def test_a_pass_is_shared_by_every_beta_and_not_repeated_for_the_data_a_checkpoi
     assert specs.trainer_spec(own, Store(tmp_path / "results"), "r")["task"]["model"].endswith(
         f"{dpo.model.key}/checkpoint"
     )
+
+
+def test_gc_keeps_the_analyses_of_checkpoints_that_stay(tmp_path: Path) -> None:
+    from harness import files, garbage
+
+    selection, store = selected(tmp_path, "smoke"), Store(tmp_path / "results")
+    base = selection.base
+    assert base is not None
+    source = DataSource(source="builtin:microtasks", split="dev", rows=4)
+    data = stages.tokenised(source, held_out.pairs(selection, source)[0], "preference", base, 64)
+    gone = Stage("train", "a row of no recipe", {"x": 1})
+    kept, left = (stages.states("p", model, data, base, stages.Settings("cpu")) for model in (base, gone))
+    for stage in (base, data, gone, kept, left):
+        manifest = {"key": stage.key, "inputs": stage.input_keys}
+        files.write_json(store.path(stage.kind, stage.key) / "manifest.json", manifest)
+    found = {f"{kind}/{key}" for kind, key, _ in garbage.unreferenced(store, ("smoke",))}
+    assert found == {gone.name, left.name}
 
 
 def test_two_stages_differ_when_what_they_measure_differs() -> None:

@@ -158,8 +158,8 @@ class Analyze(Common):
 
 Spec = Annotated[Convert | Tokenize | Reference | Train | Probe | Analyze, Field(discriminator="kind")]
 ADAPTER: TypeAdapter[Any] = TypeAdapter(Spec)
-# where a run writes and how it is scheduled does not change what it computes
 TASK_NAMES = ("corrupt", "states", "rewards", "values", "drift")
+# where a run writes and how it is scheduled does not change what it computes
 EXECUTION_ONLY = {"output", "record", "threads", "checkpoint_every"}
 
 

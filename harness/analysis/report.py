@@ -14,6 +14,7 @@ def text(report: dict[str, Any]) -> str:
     """The whole report."""
     lines = [_title(report), "", *table(report["rows"], COLUMNS[report["analysis"]]), ""]
     lines += MEANINGS[report["analysis"]]
+    lines += _demonstrations(report["rows"])
     lines += _agreement(report.get("agreement"))
     lines += _comparisons(report.get("comparisons"))
     lines += [f"left out: {name}: {why.splitlines()[0]}" for name, why in report["missing"].items()]
@@ -111,6 +112,18 @@ MEANINGS = {
         "capped: share of samples that reached the length cap; the KL is that of the first tokens up to it",
     ],
 }
+
+
+def _demonstrations(rows: list[Row]) -> list[str]:
+    """The drift report's second table."""
+    shown = [row for row in rows if row.get("demonstrations")]
+    if not shown:
+        return []
+    columns: Columns = {
+        "d per response": lambda row: interval(row["demonstrations"]["d"], 2),
+        "d per token": lambda row: interval(row["demonstrations"]["d_per_token"], 3),
+    }
+    return ["", "on held-out demonstrations: mean log pi - log pi_0", *table(shown, columns)]
 
 
 def _agreement(found: dict[str, Any] | None) -> list[str]:

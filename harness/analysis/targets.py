@@ -145,6 +145,7 @@ def _refuse_same_names(checkpoints: list[Checkpoint]) -> None:
 def _choose_reference(found: Selection, reference: str | None, store: Store) -> None:
     bases = [model for plan in found.plans for model in _base_of(plan)]
     by_name = {checkpoint.name: checkpoint.model for checkpoint in found.checkpoints}
+    by_name |= {row.name: row.train[-1] for plan in found.plans for row in plan.rows if row.train}
     if reference is None:
         if not bases:
             raise ConfigError(
@@ -156,6 +157,8 @@ def _choose_reference(found: Selection, reference: str | None, store: Store) -> 
         found.reference_name = "the checkpoint each was trained from"
     elif reference in by_name:
         found.reference_name, found.reference = reference, by_name[reference]
+        if found.reference.kind == "train" and store.manifest("train", found.reference.key) is None:
+            raise ConfigError(f'the reference "{reference}" is not trained yet.', "run its recipe first")
     else:
         found.reference_name, found.reference = reference, _convert(reference, store)
     found.base = bases[0] if bases else found.reference
