@@ -144,13 +144,13 @@ def test_weighted_spearman_is_scipys_on_the_repeated_data_ties_included() -> Non
     b = a + RANDOM.integers(0, 4, 30)
     weights = RANDOM.integers(0, 4, (5, 30)).astype(float)
     expected = [spearmanr(np.repeat(a, w), np.repeat(b, w)).statistic for w in weights.astype(int)]
-    np.testing.assert_allclose(agreement.weighted_spearman(a, b, weights), expected, atol=1e-12)
+    np.testing.assert_allclose(agreement.weighted_spearman([a, b], weights)[:, 0, 1], expected, atol=1e-12)
     assert agreement.spearman(a, b) == pytest.approx(spearmanr(a, b).statistic)
 
 
 def test_the_position_matched_shuffle_keeps_each_positions_values() -> None:
     values = [RANDOM.normal(size=length) + 10 * np.arange(length) for length in (3, 7, 5, 5, 2)]
-    moved = agreement.shuffled(values, np.random.default_rng(1))
+    moved = np.concatenate(values)[agreement.shuffles([len(each) for each in values], 1)[0]]
     parts = np.split(moved, np.cumsum([len(each) for each in values])[:-1])
     for position in range(6):
         before = sorted(each[position] for each in values if len(each) > position)
@@ -163,11 +163,17 @@ def test_a_common_trend_along_the_response_is_no_agreement() -> None:
         own, common = np.random.default_rng(seed), np.random.default_rng(99)
         return [np.arange(12) + own.normal(size=12) + shared * common.normal(size=1) for _ in range(40)]
 
-    trend = agreement.agree(responses(0.0, 1), responses(0.0, 2))
+    def agreed(shared: float) -> dict[str, Any]:
+        rows = {"a": responses(shared, 1), "b": responses(shared, 2)}
+        return agreement.compare(rows, dict.fromkeys(rows, [np.zeros(12)] * 40))[0]
+
+    trend = agreed(0.0)
     assert trend["rho"] > 0.8
     assert trend["rho"] == pytest.approx(trend["null_mean"], abs=0.05)
     assert trend["p_value"] > 0.05
-    agreeing = agreement.agree(responses(3.0, 1), responses(3.0, 2))
+    agreeing = agreed(3.0)
+    assert agreeing["rho_given_base"] == pytest.approx(agreeing["rho"])
+    assert agreeing["low"] < agreeing["rho"] < agreeing["high"]
     assert agreeing["p_value"] < 0.01
     assert agreeing["low"] > agreeing["null_high"]
 
@@ -183,7 +189,8 @@ def test_agreement_that_comes_from_the_shared_base_alone_disappears_given_the_ba
 
 def test_rows_without_values_have_no_correlation() -> None:
     still = [np.zeros(4), np.zeros(5), np.zeros(6)]
-    assert agreement.agree(still, still)["rho"] is None
+    found = agreement.compare({"a": still, "b": still}, {"a": still, "b": still})[0]
+    assert found["rho"] is found["low"] is found["rho_given_base"] is None
 
 
 def test_trajectories_are_aligned_at_the_first_differing_token() -> None:

@@ -35,19 +35,41 @@ def _correlation(a: Array, b: Array) -> float | None:
     return float(a @ b) / size if size > 0 else None
 
 
-def compare(by_row: dict[str, list[Array]], base: dict[str, list[Array]]) -> list[dict[str, Any]]:
+def compare(by_row: dict[str, list[Array]], base: dict[str, list[Array]], *, seed: int = 0) -> list[dict[str, Any]]:
     """Every two rows; each row is one value per state, a vector (T_i,) per response, the same responses in each.
 
     ``base`` has the logsumexp of each row's reference at the same states.
     """
-    return [
-        {"a": a, "b": b, **agree(by_row[a], by_row[b]), "rho_given_base": _given(by_row[a], by_row[b], base[a])}
-        for a, b in combinations(by_row, 2)
-    ]
+    if len(by_row) < 2:
+        return []
+    lengths = [len(each) for each in next(iter(by_row.values()))]
+    flat = {row: np.concatenate(each) for row, each in by_row.items()}
+    moves = shuffles(lengths, seed)
+    intervals = _intervals(list(flat.values()), np.repeat(np.arange(len(lengths)), lengths), seed)
+    found = []
+    for (i, a), (j, b) in combinations(enumerate(flat), 2):
+        against = agree(flat[a], flat[b], moves)
+        low, high = intervals[i, j] if against["rho"] is not None else (None, None)
+        given = partial_spearman(flat[a], flat[b], np.concatenate(base[a]))
+        found.append({"a": a, "b": b, **against, "low": low, "high": high, "rho_given_base": given})
+    return found
 
 
-def _given(first: list[Array], second: list[Array], base: list[Array]) -> float | None:
-    return partial_spearman(*(np.concatenate(each) for each in (first, second, base)))
+def agree(a: Array, b: Array, moves: Array) -> dict[str, Any]:
+    """rho of two vectors, (n,), and the same under `shuffles` of the second, (shuffles, n)."""
+    rho = spearman(a, b)
+    if rho is None:
+        return {"rho": None, "null_mean": None, "null_high": None, "p_value": None}
+    ranks = [rankdata(each) for each in (a, b)]
+    x, y = (each - each.mean() for each in ranks)
+    # a shuffle moves values about, so it moves their ranks about
+    null = (y[moves] @ x) / np.sqrt((x @ x) * (y @ y))
+    return {
+        "rho": rho,
+        "null_mean": float(null.mean()),
+        "null_high": float(np.quantile(null, 0.975)),
+        "p_value": (1 + int((null >= rho - 1e-12).sum())) / (1 + len(moves)),
+    }
 
 
 def partial_spearman(a: Array, b: Array, given: Array) -> float | None:
@@ -62,58 +84,44 @@ def partial_spearman(a: Array, b: Array, given: Array) -> float | None:
     return _correlation(*left)
 
 
-def agree(first: list[Array], second: list[Array], *, seed: int = 0) -> dict[str, Any]:
-    """rho with an interval by example, and the same under `SHUFFLES` position-matched shuffles of ``second``."""
-    a, b = np.concatenate(first), np.concatenate(second)
-    rho = spearman(a, b)
-    if rho is None or len(first) < 3:
-        return {"rho": rho, "low": None, "high": None, "null_mean": None, "null_high": None, "p_value": None}
-    random = np.random.default_rng(seed)
-    ranked = rankdata(a)
-    null = np.array([_correlation(ranked, rankdata(shuffled(second, random))) or 0.0 for _ in range(SHUFFLES)])
-    example = np.repeat(np.arange(len(first)), [len(each) for each in first])
-    low, high = _interval(a, b, example, seed)
-    return {
-        "rho": rho,
-        "low": low,
-        "high": high,
-        "null_mean": float(null.mean()),
-        "null_high": float(np.quantile(null, 0.975)),
-        "p_value": (1 + int((null >= rho).sum())) / (1 + SHUFFLES),
-    }
+def shuffles(lengths: list[int], seed: int, count: int = SHUFFLES) -> Array:
+    """(count, sum T_i) for every state the number of the state whose value it gets: same position, another response.
 
-
-def shuffled(values: list[Array], random: np.random.Generator) -> Array:
-    """(sum T_i,) every state with the value, at its position, of another response that reaches it.
-
-    The other one is the next in a random order of the responses.
+    The other one is the next in a random order among the responses that reach this position.
     """
-    order = random.permutation(len(values))
-    found = [each.copy() for each in values]
-    for position in range(max(len(each) for each in values)):
-        reaching = [int(number) for number in order if len(values[number]) > position]
-        for here, there in zip(reaching, reaching[1:] + reaching[:1], strict=True):
-            found[here][position] = values[there][position]
-    return np.concatenate(found)
+    random = np.random.default_rng(seed)
+    length = np.array(lengths)
+    begin = np.concatenate([[0], np.cumsum(length)[:-1]])
+    found = np.empty((count, int(length.sum())), dtype=np.int64)
+    for moves in found:
+        order = random.permutation(len(length))
+        for position in range(int(length.max())):
+            reaching = order[length[order] > position]
+            moves[begin[reaching] + position] = begin[np.roll(reaching, -1)] + position
+    return found
 
 
-def _interval(a: Array, b: Array, example: Array, seed: int) -> tuple[float, float]:
-    """Percentile interval of rho, resampling examples; ranks are taken anew in each draw."""
+def _intervals(rows: list[Array], example: Array, seed: int) -> Array:
+    """(rows, rows, 2) percentile intervals of rho, resampling examples; ranks are taken anew in each draw."""
     weights = bootstrap.weights(int(example.max()) + 1, DRAWS, seed)
-    found: list[Array] = []
-    for start in range(0, DRAWS, BLOCK):
-        drawn = weights[start : start + BLOCK][:, example]
-        found.append(weighted_spearman(a, b, drawn))
-    return bootstrap.percentile_interval(np.concatenate(found))
+    found = np.concatenate(
+        [weighted_spearman(rows, weights[start : start + BLOCK][:, example]) for start in range(0, DRAWS, BLOCK)]
+    )
+    return np.stack([np.quantile(found, level, axis=0) for level in (0.025, 0.975)], -1)
 
 
-def weighted_spearman(a: Array, b: Array, weights: Array) -> Array:
-    """rho in which state i stands ``weights[draw, i]`` times, (draws,)."""
-    x, y = (_midranks(each, weights) for each in (a, b))
+def weighted_spearman(rows: list[Array], weights: Array) -> Array:
+    """rho of every two rows in which state i stands ``weights[draw, i]`` times, (draws, rows, rows)."""
     total = weights.sum(1, keepdims=True)
-    x, y = (each - (weights * each).sum(1, keepdims=True) / total for each in (x, y))
-    covariance = (weights * x * y).sum(1)
-    found: Array = covariance / np.sqrt((weights * x * x).sum(1) * (weights * y * y).sum(1))
+    root = np.sqrt(weights)
+    centred = []
+    for row in rows:
+        ranks = _midranks(row, weights)
+        ranks = root * (ranks - (weights * ranks).sum(1, keepdims=True) / total)
+        size = np.sqrt((ranks**2).sum(1, keepdims=True))
+        centred.append(ranks / np.where(size > 0, size, 1.0))
+    stacked = np.stack(centred, 1)  # (draws, rows, n)
+    found: Array = stacked @ stacked.transpose(0, 2, 1)
     return found
 
 
