@@ -19,9 +19,10 @@ STAGE_VERSIONS = {
     "tokenize": 2,
     "prompts": 1,
     "reference": 2,
-    "train": 1,
+    "train": 2,
     "generate": 1,
     "judge": 2,
+    "analyze": 1,
     "aggregate": 3,
 }
 

@@ -14,6 +14,7 @@ import sys
 import click
 
 from harness.cli import (
+    analyze,
     claims,
     evaluating,
     installed,
@@ -25,6 +26,7 @@ from harness.cli import (
 from harness.cli.common import bridgebench
 
 __all__ = [
+    "analyze",
     "bridgebench",
     "claims",
     "evaluating",

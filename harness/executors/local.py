@@ -21,7 +21,7 @@ from harness.progress import Reporter
 from harness.stage import Stage, in_order
 from harness.store import Store
 
-TRAINER_KINDS = ("convert", "tokenize", "reference", "train")
+TRAINER_KINDS = ("convert", "tokenize", "reference", "train", "analyze")
 DRIVER_KINDS = ("prompts", "generate", "judge", "aggregate")
 ENGINES = ("vllm", "transformers")
 
