@@ -8,12 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
+from harness.strict import Count, Fraction, Name, Positive, Strict
+
 Divergence = Literal[
     "total_variation",
     "pearson_chi2",
@@ -22,12 +20,6 @@ Divergence = Literal[
     "reverse_kl",
     "forward_kl",
 ]
-
-
-class Strict(BaseModel):
-    """Unknown keys are mistakes; values do not change after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 Settings = TypeVar("Settings", bound=Strict)
