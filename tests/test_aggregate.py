@@ -214,3 +214,49 @@ def test_a_single_row_and_a_row_without_verdicts_are_no_error():
     assert compare({"a": row()})["ranks"] == {"a": 1}
     empty = [line | {"score": None, "preference": None} for line in row()]
     assert compare({"a": row(), "none": empty})["ranks"] == {"a": 1, "none": None}
+
+
+def both_orders(lines, flip=()):
+    """Each line judged in both orders; prompts whose number is in ``flip`` go to whichever is shown first."""
+    found = []
+    for number, line in enumerate(lines):
+        for order in ("baseline_first", "model_first"):
+            sided = float(order == "model_first") if number in flip else line["preference"]
+            found.append(line | {"order": order, "preference": sided})
+    return found
+
+
+def test_two_orders_of_a_prompt_are_one_prompt_with_their_mean():
+    single, flips = row(n=60), range(15)
+    averaged = [line | {"preference": 0.5} if n in flips else line for n, line in enumerate(single)]
+    found, expected = estimate(both_orders(single, flips)), estimate(averaged)
+    assert found.pop("position_consistency") == 75
+    assert found.pop("first_position_rate") == pytest.approx(50 + 25 / 2)
+    for part in found["by_split"].values():
+        assert {part.pop(key) is not None for key in ("position_consistency", "first_position_rate")} == {True}
+    assert found == expected
+
+
+def test_an_order_without_a_verdict_makes_its_prompt_missing():
+    lines = both_orders(row(n=30))
+    lines[0]["preference"] = None  # an answer in one order alone would carry its position bias
+    absent = lines[:5] + lines[6:]
+    found = estimate(absent)
+    assert (found["n"], found["n_missing"], found["position_consistency"]) == (28, 2, 100)
+
+
+def test_a_prompt_judged_twice_in_one_order_is_refused_by_name():
+    lines = both_orders(row(n=30))
+    with pytest.raises(IntegrityError, match='sft has 2 verdicts on prompt "p003"'):
+        estimate([*lines, lines[7]])
+
+
+def test_one_order_a_prompt_reports_the_preference_for_the_first_shown_and_no_consistency():
+    orders = ("baseline_first", "model_first")
+    lines = [verdict(n, float(n % 2), None, order=orders[n % 2]) for n in range(20)]
+    found = estimate(lines)
+    assert (found["first_position_rate"], found["position_consistency"], found["win_rate"]) == (100, None, 50)
+
+
+def test_a_row_without_orders_has_no_position_columns():
+    assert "first_position_rate" not in estimate(row())

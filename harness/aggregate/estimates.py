@@ -25,7 +25,8 @@ def estimate(verdicts: list[Verdict], *, seed: int = 0, draws: int = bootstrap.D
 
     Beside the figures over all prompts there are the same core figures per part (``by_split``) and per task
     family (``by_family``). The order of ``verdicts`` does not matter; the same seed gives the same
-    intervals. Raises IntegrityError for a prompt with two verdicts or a value outside its range.
+    intervals. A prompt judged in both orders counts once, with the mean of both. Raises IntegrityError for a prompt
+    with two verdicts in one order or a value outside its range.
     """
     whole = table.read(verdicts)
     return {
@@ -49,8 +50,18 @@ def _core(rows: Table, seed: int, draws: int) -> Estimates:
         "win_rate_high": preference.high,
         **_length_controlled(rows, seed, draws),
         **_scores(rows, seed, draws),
+        **_positions(rows),
         "interval_note": preference.note,
     }
+
+
+def _positions(rows: Table) -> Estimates:
+    """What orders say, where the judge's order is known: percent of prompts on which all orders agree (None with one
+    order), and mean preference for the output shown first, 50 for a judge without position bias.
+    """
+    if np.isnan(rows.first_shown).all():
+        return {}
+    return {"position_consistency": _percent(rows.consistent), "first_position_rate": _percent(rows.first_shown)}
 
 
 def _preference_interval(rows: Table, seed: int, draws: int) -> Interval:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from harness.aggregate import orders
 from harness.errors import IntegrityError
 
 Array = np.ndarray
@@ -32,6 +32,10 @@ class Table:
     empty: Array
     part: Array
     family: Array
+    consistent: Array
+    """1 where all orders of a prompt agree, 0 where they do not; NaN unless it was judged in several."""
+    first_shown: Array
+    """Preference for the output shown first, in [0, 1]; NaN where the order is not known."""
     is_baseline: bool
     """Every verdict compares the baseline with itself, so its win rate is one half by definition."""
 
@@ -43,18 +47,19 @@ class Table:
 
 
 def read(verdicts: list[Verdict], row: str | None = None) -> Table:
-    """Sort by prompt id and check. Raises IntegrityError for a repeated prompt or a value outside [0, 1]."""
+    """Sort by prompt id, average the orders of a prompt (`orders.merge`) and check.
+
+    Raises IntegrityError for a prompt repeated in one order or a value outside [0, 1].
+    """
     name = row or next((str(verdict["model"]) for verdict in verdicts if verdict.get("model")), "the row")
-    counts = Counter(str(verdict["prompt_id"]) for verdict in verdicts)
-    repeated = sorted(prompt for prompt, count in counts.items() if count > 1)
-    if repeated:
-        raise IntegrityError(
-            f'{name} has {counts[repeated[0]]} verdicts on prompt "{repeated[0]}"'
-            + (f" and repeats {len(repeated) - 1} more prompts." if len(repeated) > 1 else "."),
-            "a row has one verdict per prompt; averaging reruns would count some prompts twice",
-        )
-    ordered = sorted(verdicts, key=lambda verdict: str(verdict["prompt_id"]))
-    return _columns(name, ordered)
+    for verdict in verdicts:
+        _check(name, verdict)
+    return _columns(name, orders.merge(name, verdicts))
+
+
+def _check(name: str, verdict: Verdict) -> None:
+    for key in ("preference", "score"):
+        _value(name, verdict, key, _in_unit_interval)
 
 
 def _columns(name: str, ordered: list[Verdict]) -> Table:
@@ -69,24 +74,28 @@ def _columns(name: str, ordered: list[Verdict]) -> Table:
         empty=_column(name, ordered, "empty", _in_unit_interval),
         part=_labels(ordered, "part"),
         family=_labels(ordered, "family"),
+        consistent=_column(name, ordered, orders.CONSISTENT, _in_unit_interval),
+        first_shown=_column(name, ordered, orders.FIRST, _in_unit_interval),
         is_baseline=bool(ordered)
         and all(v.get("model") is not None and v["model"] == v.get("baseline") for v in ordered),
     )
 
 
 def _column(name: str, ordered: list[Verdict], key: str, valid: Callable[[float], bool]) -> Array:
-    values = np.full(len(ordered), np.nan)
-    for index, verdict in enumerate(ordered):
-        value = verdict.get(key)
-        if value is None:
-            continue
-        if not isinstance(value, int | float) or not math.isfinite(value) or not valid(value):
-            raise IntegrityError(
-                f'{name}, prompt "{verdict["prompt_id"]}": {key} is {value!r}.',
-                "preferences and scores lie in 0 to 1, lengths are not negative; null marks a missing one",
-            )
-        values[index] = value
-    return values
+    return np.array([_value(name, verdict, key, valid) for verdict in ordered], dtype=np.float64)
+
+
+def _value(name: str, verdict: Verdict, key: str, valid: Callable[[float], bool]) -> float:
+    """A verdict's figure, NaN where it has none."""
+    value = verdict.get(key)
+    if value is None:
+        return math.nan
+    if not isinstance(value, int | float) or not math.isfinite(value) or not valid(value):
+        raise IntegrityError(
+            f'{name}, prompt "{verdict["prompt_id"]}": {key} is {value!r}.',
+            "preferences and scores lie in 0 to 1, lengths are not negative; null marks a missing one",
+        )
+    return float(value)
 
 
 def _in_unit_interval(value: float) -> bool:
