@@ -47,7 +47,7 @@ test: install-test  ## style, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 format: install-test  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
