@@ -156,3 +156,90 @@ def test_the_published_win_rates_of_29_models_are_ours():
         assert ours.n == published["n_total"]
         models += 1
     assert models == 29
+
+
+@pytest.fixture(scope="module")
+def theirs():
+    """The alpaca_eval package, and its settings as they were."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its dependencies, at import
+        package = pytest.importorskip("alpaca_eval", reason="alpaca-eval is not installed")
+        import alpaca_eval.main  # noqa: F401
+        import sklearn
+    before = sklearn.get_config()["enable_metadata_routing"]
+    yield package
+    sklearn.set_config(enable_metadata_routing=before)
+
+
+ROWS = [
+    {"model": "b", "n": 10, "win_rate": 20.0, "standard_error": 2.0, "lc_win_rate": 25.0, "mean_length": 99.5},
+    {"model": "failed", "n": 3, "win_rate": None},
+    {"model": 'a,"x"', "n": 10, "win_rate": 30.0, "standard_error": 1.0, "lc_win_rate": None, "n_wins": 3},
+    {"model": "c", "n": 10, "win_rate": 40.0, "standard_error": 3.0, "lc_win_rate": 45.0, "n_draws": 0},
+]
+
+
+def test_alpaca_evals_own_leaderboard_takes_ours_with_its_columns_in_its_order(theirs, tmp_path):
+    path = tmp_path / "leaderboard.csv"
+    alpaca_eval.write_leaderboard(ROWS, path)
+    header = path.read_text().splitlines()[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its use of pandas
+        frame, _ = theirs.evaluate(
+            model_outputs=None,
+            precomputed_leaderboard=str(path),
+            output_path=None,
+            is_return_instead_of_print=True,
+            leaderboard_mode_to_print=None,
+        )
+    assert list(frame.index) == ["c", "b", 'a,"x"']  # sorted by the length-controlled rate, which the last lacks
+    assert frame.loc["c", "length_controlled_winrate"] == 45
+    assert frame.loc['a,"x"', "win_rate"] == 30
+    assert "failed" not in frame.index
+    if SHARED.exists():
+        official = (SHARED / "leaderboard.csv").read_text().splitlines()[0]
+        assert header == official
+
+
+def test_alpaca_evals_own_length_controlled_rate_of_our_annotations_is_our_official_one(theirs, tmp_path, monkeypatch):
+    if not SHARED.exists():
+        pytest.skip(f"{SHARED} is missing")
+    from alpaca_eval.metrics import glm_winrate
+
+    from harness.score import Request, score
+
+    gamed = SHARED / "df_gamed_reconstructed.csv"
+    monkeypatch.setattr(glm_winrate, "hf_hub_download", lambda **_: str(gamed))  # the stand-in for the hub's file
+    own, base = (
+        alpaca_eval.read_model_outputs(SHARED / f"{name}.model_outputs.json.gz")
+        for name in ("phi-2-sft", "gpt4_1106_preview")
+    )
+    import pandas as pd
+
+    table = pd.read_parquet(SHARED / "annotations.parquet").query("model == 'phi-2-sft'")
+    verdicts = [
+        {"prompt_id": line["prompt_id"], "model": "phi-2-sft", "baseline": "b", "judge_key": "j", "preference": x - 1}
+        for line, x in zip(own, table["preference"], strict=True)
+    ]
+    verdicts[50]["preference"] = None  # a NaN row keeps its place
+    path = tmp_path / "annotations.json"
+    alpaca_eval.write_annotations(verdicts, own, base, path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = theirs.metrics.get_length_controlled_winrate(
+            theirs.utils.load_or_convert_to_dataframe(path), save_weights_dir=None
+        )
+    (ours,) = score(Request("alpaca_eval", [path], length_control="official", gamed=gamed, lc_draws=20))
+    assert ours["lc_win_rate"] == pytest.approx(found["length_controlled_winrate"], abs=1e-6)
+    assert ours["lc_spread"] == pytest.approx(found["lc_standard_error"], abs=1e-6)
+    assert ours["win_rate"] == pytest.approx(found["win_rate"], abs=1e-9)
+
+
+def test_model_outputs_are_read_back_and_an_item_without_output_is_named(tmp_path):
+    path = tmp_path / "model_outputs.json"
+    alpaca_eval.write_model_outputs([completion(3, "text")], path, generator="g")
+    (line,) = alpaca_eval.read_model_outputs(path)
+    assert (line["text"], line["model"], line["messages"][0]["content"]) == ("text", "g", "Write “3” – ünd <b>")
+    path.write_text('[{"instruction": "i", "output": "o"}, {"instruction": "i"}]')
+    with pytest.raises(ConfigError, match="item 2"):
+        alpaca_eval.read_model_outputs(path)

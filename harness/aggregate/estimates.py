@@ -20,35 +20,49 @@ Array = np.ndarray
 Estimates = dict[str, Any]
 
 
-def estimate(verdicts: list[Verdict], *, seed: int = 0, draws: int = bootstrap.DRAWS) -> Estimates:
+def estimate(
+    verdicts: list[Verdict],
+    *,
+    seed: int = 0,
+    draws: int = bootstrap.DRAWS,
+    whole_only: bool = False,
+    length_controlled: bool = True,
+) -> Estimates:
     """All estimates of one row; a figure that its verdicts cannot give is None.
 
-    Beside the figures over all prompts there are the same core figures per part (``by_split``) and per task
-    family (``by_family``). The order of ``verdicts`` does not matter; the same seed gives the same
-    intervals. A prompt judged in both orders counts once, with the mean of both. Raises IntegrityError for a prompt
-    with two verdicts in one order or a value outside its range.
+    Beside the figures over all prompts there are, unless ``whole_only``, the same core figures per part (``by_split``)
+    and per task family (``by_family``); without ``length_controlled`` the figures at equal length are left out. The
+    order of ``verdicts`` does not matter; the same seed gives the same intervals. A prompt judged in both orders
+    counts once, with the mean of both. Raises IntegrityError for a prompt with two verdicts in one order or a value
+    outside its range.
     """
     whole = table.read(verdicts)
     return {
-        **_core(whole, seed, draws),
+        **_core(whole, seed, draws, length_controlled),
         "mean_length": _mean(whole.len_model),
         "mean_length_baseline": _mean(whole.len_baseline),
         "mean_completion_tokens": _mean(whole.completion_tokens),
         "truncation_rate": _percent(whole.truncated),
         "empty_rate": _percent(whole.empty),
+        **(_by_parts(whole, seed, draws) if not whole_only else {}),
+    }
+
+
+def _by_parts(whole: Table, seed: int, draws: int) -> Estimates:
+    return {
         "by_split": {name: _core(part, seed, draws) for name, part in _groups(whole, whole.part)},
         "by_family": {name: _family(part, seed, draws) for name, part in _groups(whole, whole.family)},
     }
 
 
-def _core(rows: Table, seed: int, draws: int) -> Estimates:
+def _core(rows: Table, seed: int, draws: int, length_controlled: bool = True) -> Estimates:
     summary = win_rate(rows.preference)
     preference = _preference_interval(rows, seed, draws)
     return {
         **asdict(summary),
         "win_rate_low": preference.low,
         "win_rate_high": preference.high,
-        **_length_controlled(rows, seed, draws),
+        **(_length_controlled(rows, seed, draws) if length_controlled else {}),
         **_scores(rows, seed, draws),
         **_positions(rows),
         "interval_note": preference.note,

@@ -52,8 +52,8 @@ def _merged(lines: list[Verdict], n_orders: int) -> Verdict:
     judged = {FIRST: _mean(first_shown_preference(line) for line in lines)}
     if n_orders == 1:
         return lines[0] | judged
-    preferences = [line.get("preference") for line in lines]
-    complete = len(lines) == n_orders and None not in preferences
+    preferences = [float(line["preference"]) for line in lines if line.get("preference") is not None]
+    complete = len(preferences) == n_orders
     return lines[0] | {
         "preference": fmean(preferences) if complete else None,
         "score": _mean(line.get("score") for line in lines),
