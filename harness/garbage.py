@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from harness import files, locks, recipe_file
@@ -18,8 +19,11 @@ def unreferenced(store: Store, keep: tuple[str, ...]) -> Found:
 
     Stages that a process is working on are left alone.
     """
-    recipes = [recipe_file.load(name) for name in keep] or _board_recipes(store)
-    referred = {stage.name for recipe in recipes for stage in make_plan(recipe, store.root / "downloads").stages}
+    if keep:
+        recipes = [recipe_file.load(name, (), store.root / recipe_file.SAVED) for name in keep]
+        referred = {stage.name for recipe in recipes for stage in make_plan(recipe, store.root / "downloads").stages}
+    else:
+        referred = _behind_boards(store)
     return [
         (kind, key, directory_bytes(store.path(kind, key)))
         for kind, key in store.stages()
@@ -27,14 +31,38 @@ def unreferenced(store: Store, keep: tuple[str, ...]) -> Found:
     ]
 
 
-def _board_recipes(store: Store) -> list[Recipe]:
+def _behind_boards(store: Store) -> set[str]:
+    """What the boards' plans refer to, and what their rows were made from, should a source no longer be there."""
     boards: list[Path] = sorted((store.root / "boards").glob("*/data.json"))
     if not boards:
         raise BridgebenchError(
             f"there is no board in {store.root}, so everything would count as unused.",
             "name the recipes to keep:  bridgebench gc --keep quickstart",
         )
-    return [Recipe.model_validate(files.read_json(path)["recipe"]) for path in boards]
+    referred: set[str] = set()
+    for data in map(files.read_json, boards):
+        keys = [key for row in data["rows"] for key in (row.get("stage_keys") or {}).values()]
+        for row in data["rows"]:
+            keys += [key for each in (row.get("benchmarks") or {}).values() for key in each["stage_keys"].values()]
+        referred |= _closure(store, keys)
+        if "recipe" in data:
+            with contextlib.suppress(BridgebenchError):
+                plan = make_plan(Recipe.model_validate(data["recipe"]), store.root / "downloads")
+                referred |= {stage.name for stage in plan.stages}
+    return referred
+
+
+def _closure(store: Store, names: list[str]) -> set[str]:
+    """``names`` (``kind/key``) and all that their manifests were made from."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            manifest = store.manifest(*name.split("/")) or {}
+            waiting += manifest.get("inputs", {}).values()
+    return found
 
 
 def named(store: Store, keys: tuple[str, ...]) -> Found:

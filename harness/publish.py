@@ -23,6 +23,7 @@ from harness.store import MANIFEST, Store
 EVIDENCE: dict[str, list[str]] = {
     "convert": [],
     "tokenize": ["rows.jsonl"],
+    "prompts": ["rows.jsonl"],
     "reference": [],
     "train": ["metrics.jsonl"],
     "generate": ["completions.jsonl"],

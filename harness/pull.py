@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness import models, progress, specs
-from harness.config import ModelReference
 from harness.errors import StageFailed
 from harness.executors.local import LocalExecutor
-from harness.stage import Stage
+from harness.external import ModelReference
+from harness.external_rows import convert_stage
+from harness.inspection import Requirements
 from harness.store import Store
 
 
@@ -16,7 +17,7 @@ def pull(reference: str, store: Store, *, quiet: bool = False) -> Path:
     """The directory of the converted checkpoint. Raises BridgebenchError."""
     store.prepare()
     resolved = models.resolve(ModelReference(reference=reference, sha256=None), store.root / "downloads")
-    stage = Stage("convert", "base model", resolved.identity, execution={"fetch": resolved.fetch})
+    stage = convert_stage(resolved, "base model", Requirements())
     executor = LocalExecutor(store, progress.choose(as_json=False, quiet=quiet))
     outcome = executor.run_stages([stage], "models pull")
     if outcome.failed:

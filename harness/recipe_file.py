@@ -14,6 +14,8 @@ from harness.errors import ConfigError, did_you_mean
 from harness.judges.settings import PROTOCOLS
 
 Lines = dict[tuple[str, ...], int]
+SAVED = "recipes"
+"""The folder of the store where ``eval`` keeps the recipes it makes."""
 
 
 def shipped() -> dict[str, Path]:
@@ -22,14 +24,17 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def locate(name: str) -> Path:
-    """The file of a shipped recipe or a path to one. Raises ConfigError with the closest name."""
+def locate(name: str, saved: Path | None = None) -> Path:
+    """The file of a recipe: a path, one that ``eval`` saved in the folder ``saved``, or a shipped one.
+
+    Raises ConfigError with the closest name.
+    """
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         if path.is_file():
             return path
         raise ConfigError(f"there is no recipe file {name}.")
-    recipes = shipped()
+    recipes = shipped() | ({path.stem: path for path in sorted(saved.glob("*.yaml"))} if saved else {})
     if name not in recipes:
         raise ConfigError(
             f'there is no recipe "{name}".{did_you_mean(name, recipes)}',
@@ -38,16 +43,51 @@ def locate(name: str) -> Path:
     return recipes[name]
 
 
-def load(name: str, assignments: tuple[str, ...] = ()) -> Recipe:
-    """The recipe ``name`` with ``--set key=value`` assignments applied. Raises ConfigError listing all mistakes."""
-    path = locate(name)
+def load(name: str, assignments: tuple[str, ...] = (), saved: Path | None = None) -> Recipe:
+    """The recipe ``name`` with ``--set key=value`` assignments applied. Raises ConfigError listing all mistakes.
+
+    A file may say ``extends: NAME`` to start from another recipe, whose groups of settings it adds to, and
+    ``set: [key=value, …]``.
+    """
+    path = locate(name, saved)
     values, lines = _parse(path.read_text("utf-8"), path)
-    for assignment in assignments:
+    return validated(values, path, assignments, lines)
+
+
+def validated(
+    values: dict[str, Any], path: Path, assignments: tuple[str, ...] = (), lines: Lines | None = None
+) -> Recipe:
+    """The recipe that ``values``, the content of ``path``, stand for. Raises ConfigError listing all mistakes."""
+    values, lines = _extended(dict(values), lines or {})
+    for assignment in (*values.pop("set", []), *assignments):
         _assign(values, assignment)
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_explain(error, path, values, lines), f"mend {path.name} and run again") from None
+
+
+def _extended(values: dict[str, Any], lines: Lines) -> tuple[dict[str, Any], Lines]:
+    name = values.pop("extends", None)
+    if name is None:
+        return values, lines
+    path = locate(str(name))
+    below, their_lines = _extended(*_parse(path.read_text("utf-8"), path))
+    return _over(below, values), their_lines | lines
+
+
+def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """``below`` with what ``above`` says; groups of settings are merged, everything else is replaced."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(below.get(key), dict)
+        merged[key] = _over(below[key], value) if both else value
+    return merged
+
+
+def parse(path: Path) -> dict[str, Any]:
+    """What a recipe file says, nothing applied. Raises ConfigError for what is not YAML."""
+    return _parse(path.read_text("utf-8"), path)[0]
 
 
 def _parse(text: str, path: Path) -> tuple[dict[str, Any], Lines]:

@@ -33,7 +33,7 @@ def trainer_spec(stage: Stage, store: Store, recipe: str) -> dict[str, Any]:
     out = directory(store, stage)
     spec: dict[str, Any] = {"kind": stage.kind, "output": str(out), "record": record(stage, recipe)}
     if stage.kind == "convert":
-        return spec | {"source": stage.execution["fetch"]()}
+        return spec | {"source": _source(stage, store)}
     spec["model"] = str(directory(store, stage.inputs["model"]) / "checkpoint")
     settings = dict(stage.identity)
     if stage.kind == "tokenize":
@@ -47,6 +47,16 @@ def trainer_spec(stage: Stage, store: Store, recipe: str) -> dict[str, Any]:
         reference = stage.inputs.get("reference")
         spec["reference"] = str(directory(store, reference)) if reference else None
     return spec | settings | stage.execution
+
+
+def _source(stage: Stage, store: Store) -> dict[str, Any]:
+    """What a convert stage starts from: fetched, with the base of an adapter and the template given in its place."""
+    source = dict(stage.execution["fetch"]())
+    if "base" in stage.inputs:
+        source["base"] = str(directory(store, stage.inputs["base"]) / "checkpoint")
+    if "chat_template" in stage.execution:
+        source["chat_template"] = stage.execution["chat_template"]
+    return source
 
 
 def generate_entry(stage: Stage, store: Store, recipe: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from harness import files
 STAGE_VERSIONS = {
     "convert": 1,
     "tokenize": 1,
+    "prompts": 1,
     "reference": 1,
     "train": 1,
     "generate": 1,

@@ -19,6 +19,7 @@ from harness.errors import BridgebenchError, EnvironmentFault, IntegrityError
 FOLDERS = {
     "convert": "models",
     "tokenize": "data",
+    "prompts": "prompts",
     "reference": "reference",
     "train": "train",
     "generate": "generate",

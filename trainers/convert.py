@@ -31,9 +31,10 @@ def convert(spec: Convert) -> None:
     temporary = run.directory / ".checkpoint.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    {"gguf": _from_gguf, "huggingface": _from_huggingface, "random": _random}[spec.source.format](
-        spec.source, temporary
-    )
+    sources = {"gguf": _from_gguf, "huggingface": _from_huggingface, "lora": _from_adapter, "random": _random}
+    sources[spec.source.format](spec.source, temporary)
+    if spec.source.chat_template is not None:
+        set_template(temporary, spec.source.chat_template)
     _require_stop_token(temporary)
     write_probe(temporary)
     shutil.rmtree(target, ignore_errors=True)
@@ -84,6 +85,24 @@ def _from_huggingface(source: Source, target: Path) -> None:
         *path.glob("*.safetensors.index.json"),
     ):
         shutil.copyfile(weights, target / weights.name)
+
+
+def _from_adapter(source: Source, target: Path) -> None:
+    from trainers.adapter import merge
+
+    if source.base is None:
+        raise TrainerError("an adapter needs source.base, the checkpoint it belongs to.")
+    merge(_path(source), source.base, target)
+
+
+def set_template(checkpoint: Path, template: Path) -> None:
+    """Put ``template`` in the place of whatever chat template the checkpoint brought."""
+    path = checkpoint / "tokenizer_config.json"
+    settings = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    settings.pop("chat_template", None)
+    write_json(path, settings)
+    (checkpoint / "chat_template.json").unlink(missing_ok=True)
+    shutil.copyfile(template, checkpoint / "chat_template.jinja")
 
 
 def _path(source: Source) -> Path:

@@ -34,8 +34,12 @@ class Common(Strict):
 class Source(Strict):
     """Where a base model comes from."""
 
-    format: Literal["gguf", "huggingface", "random"]
+    format: Literal["gguf", "huggingface", "lora", "random"]
     path: Path | None = None
+    base: Path | None = None
+    """The checkpoint that a LoRA adapter belongs to."""
+    chat_template: Path | None = None
+    """A Jinja file that replaces the source's own."""
     name: str | None = None
     seed: int = 0
 

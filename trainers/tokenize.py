@@ -136,10 +136,20 @@ def _tokenize_prompts(run: Run, rows: list[dict[str, Any]], renderer: Renderer, 
             {"prompt_id": row["id"], "messages": row["messages"], "token_ids": ids, "rendered_sha256": digest}
         )
     write_jsonl(run.directory / "prompts.jsonl", prompts)
-    events.say(f"first prompt, as the model reads it:\n{renderer.tokenizer.decode(prompts[0]['token_ids'])}")
+    first = preview(renderer.tokenizer, prompts[0]["token_ids"])
+    events.say(f"first prompt, as the model reads it:\n{first}")
     lengths = [len(prompt["token_ids"]) for prompt in prompts]
-    summary = {"prompts": len(prompts), "tokens": sum(lengths), "longest": max(lengths)}
+    summary = {"prompts": len(prompts), "tokens": sum(lengths), "longest": max(lengths), "first_prompt": first}
     run.finish(["prompts.jsonl", *_rows_name(run)], summary)
+
+
+def preview(tokenizer: Any, token_ids: list[int]) -> str:
+    """The decoded text and the ids of a prompt, the middle of a long one left out."""
+    if len(token_ids) <= 2 * PREVIEW_TOKENS:
+        return f"{tokenizer.decode(token_ids)}\nids: {token_ids}"
+    head, tail = token_ids[:PREVIEW_TOKENS], token_ids[-PREVIEW_TOKENS:]
+    ids = f"{', '.join(map(str, head))}, … {len(token_ids)} in all …, {', '.join(map(str, tail))}"
+    return f"{tokenizer.decode(head)} … {tokenizer.decode(tail)}\nids: [{ids}]"
 
 
 def _tokenize_training(run: Run, rows: list[dict[str, Any]], renderer: Renderer, spec: Tokenize) -> None:

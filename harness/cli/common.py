@@ -83,10 +83,17 @@ def plan_of(ctx: click.Context, recipe: str, assignments: tuple[str, ...]) -> An
     from harness import recipe_file
     from harness.plan import make_plan
 
-    loaded = recipe_file.load(recipe, assignments)
     store = store_of(ctx)
     store.prepare()
+    loaded = recipe_file.load(recipe, assignments, store.root / recipe_file.SAVED)
     return make_plan(loaded, store.root / "downloads")
+
+
+def reporter_of(ctx: click.Context, as_json: bool) -> Any:
+    """What shows progress: JSON events, a live display, or nothing with ``--quiet``."""
+    from harness import progress
+
+    return progress.choose(as_json=as_json, quiet=ctx.obj["quiet"])
 
 
 def shown(path: Path) -> str:

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from harness.cli.common import bridgebench, examples, json_option, plan_of, set_option, shown, shows_errors, store_of
+from harness.cli.common import (
+    bridgebench,
+    examples,
+    json_option,
+    plan_of,
+    reporter_of,
+    set_option,
+    shown,
+    shows_errors,
+    store_of,
+)
+
+if TYPE_CHECKING:
+    from harness.running import Done
 
 
 @examples("bridgebench run quickstart", "bridgebench run my.yaml --set training.epochs=2")
@@ -24,27 +38,24 @@ from harness.cli.common import bridgebench, examples, json_option, plan_of, set_
 @shows_errors
 def run(ctx: click.Context, recipe: str, assignments: tuple[str, ...], keep_going: bool, as_json: bool) -> None:
     """Plan RECIPE and execute what is missing."""
-    from harness import board, progress
-    from harness.executors.local import LocalExecutor
+    from harness import running
 
-    plan = plan_of(ctx, recipe, assignments)
-    reporter = progress.choose(as_json=as_json, quiet=ctx.obj["quiet"])
-    executor = LocalExecutor(store_of(ctx), reporter, keep_going=keep_going)
-    try:
-        outcome = executor.run(plan)
-    finally:
-        reporter.end()
-    destination = board.build(plan, store_of(ctx), outcome)
-    for name, why in outcome.failed.items():
-        click.echo(f"\nerror: {outcome.labels[name]} ({name}) failed: {why}", err=True)
-    if outcome.failed:
-        click.echo(f"\nbridgebench run {recipe}   runs the failed stages again", err=True)
+    done = running.run(
+        plan_of(ctx, recipe, assignments), store_of(ctx), reporter_of(ctx, as_json), keep_going=keep_going
+    )
+    report(done, as_json=as_json)
+
+
+def report(done: Done, *, as_json: bool) -> NoReturn:
+    """Failures to stderr, the board to stdout, and the exit code."""
+    for paragraph in done.paragraphs():
+        click.echo(f"\n{paragraph}", err=True)
     if as_json:
-        click.echo(json.dumps({"board": str(destination), "executed": len(outcome.executed), "failed": outcome.failed}))
-    else:
-        click.echo(f"board: {shown(destination / 'index.html')}")
-        click.echo(outcome.summary())
-    raise SystemExit(1 if outcome.failed else 0)
+        click.echo(json.dumps(done.as_json()))
+    elif done.board is not None:
+        click.echo(f"board: {shown(done.board / 'index.html')}")
+        click.echo(done.outcome.summary())
+    raise SystemExit(done.exit_code)
 
 
 @examples("bridgebench plan quickstart", "bridgebench plan quickstart --set seeds=[0,1,2]")

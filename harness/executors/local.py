@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import files, inline, memory, process, specs
+from harness import files, inline, inspection, memory, process, specs
 from harness.backends import RESTART_ENGINE
 from harness.errors import BridgebenchError, EnvironmentFault, StageFailed
 from harness.executors.outcome import Outcome
@@ -21,6 +21,15 @@ from harness.stage import Stage, in_order
 from harness.store import Store
 
 TRAINER_KINDS = ("convert", "tokenize", "reference", "train")
+DRIVER_KINDS = ("prompts", "generate", "judge", "aggregate")
+ENGINES = ("vllm", "transformers")
+
+
+def worker(stage: Stage) -> str:
+    """Who runs a stage: ``trainer``, ``engine``, or the ``driver`` itself (endpoints and stored outputs included)."""
+    if stage.kind in TRAINER_KINDS:
+        return "trainer"
+    return "engine" if stage.kind == "generate" and stage.identity["backend"] in ENGINES else "driver"
 
 
 class LocalExecutor:
@@ -52,7 +61,7 @@ class LocalExecutor:
     # phases: each runs what it can of the waiting stages and returns the rest
 
     def _trainers(self, waiting: list[Stage]) -> list[Stage]:
-        ready, rest = _ready(waiting, TRAINER_KINDS, chained=True)
+        ready, rest = _ready(waiting, "trainer", chained=True)
         try:
             for stage in ready:
                 self._one(stage, self._run_trainer)
@@ -61,14 +70,14 @@ class LocalExecutor:
         return rest
 
     def _engines(self, waiting: list[Stage]) -> list[Stage]:
-        ready, rest = _ready(waiting, ("generate",), chained=False)
-        for group in _engine_groups(ready):
+        ready, rest = _ready(waiting, "engine", chained=False)
+        for group in _engine_groups(ready, self.store):
             self._run_group(group)
         return rest
 
     def _inline(self, waiting: list[Stage]) -> list[Stage]:
-        ready, rest = _ready(waiting, ("judge", "aggregate"), chained=True)
-        for stage in sorted(ready, key=lambda stage: stage.kind != "judge"):
+        ready, rest = _ready(waiting, "driver", chained=True)
+        for stage in sorted(ready, key=lambda stage: DRIVER_KINDS.index(stage.kind)):
             self._one(stage, self._run_inline)
         return rest
 
@@ -116,13 +125,16 @@ class LocalExecutor:
 
     def _executed(self, stage: Stage) -> None:
         self.outcome.executed.append(stage)
-        self.reporter.finished(stage, self.store.manifest(stage.kind, stage.key) or {})
+        manifest = self.store.manifest(stage.kind, stage.key) or {}
+        self.reporter.finished(stage, manifest)
+        if (first := manifest.get("summary", {}).get("first_prompt")) is not None:
+            self.reporter.message(f"first prompt of {stage.label}, as {stage.inputs['model'].label} reads it:\n{first}")
 
     def _failed(self, stage: Stage, error: BridgebenchError | OSError) -> None:
         why = error.message if isinstance(error, BridgebenchError) else str(_disk_fault(error).message)
         if isinstance(error, BridgebenchError) and error.hint:
             why += f"\n{error.hint}"
-        self.outcome.fail(stage, why)
+        self.outcome.fail(stage, why, error)
         self.reporter.failed(stage, why)
         if not self.keep_going:
             raise StageFailed(f"{stage.kind} {stage.label} ({stage.name}) failed: {why}", self._rerun_hint(stage))
@@ -136,15 +148,22 @@ class LocalExecutor:
     # kinds
 
     def _run_inline(self, stage: Stage) -> None:
-        inline.run(stage, self.store, self.recipe)
+        self._prepare(stage)
+        inline.run(stage, self.store, self.recipe, lambda event: self.reporter.progress(stage, event))
 
-    def _run_trainer(self, stage: Stage) -> None:
+    def _prepare(self, stage: Stage) -> None:
         out = specs.directory(self.store, stage)
         out.mkdir(parents=True, exist_ok=True)
         if stage.prepare is not None:
             stage.prepare(out)
+
+    def _run_trainer(self, stage: Stage) -> None:
+        self._prepare(stage)
         spec = self.store.root / "specs" / f"{stage.kind}-{stage.key}.json"
-        files.write_json(spec, specs.trainer_spec(stage, self.store, self.recipe))
+        told = specs.trainer_spec(stage, self.store, self.recipe)
+        if "requirements" in stage.execution:
+            inspection.require(told["source"], stage.execution["requirements"])
+        files.write_json(spec, told)
         log = self._log(stage.name)
         code = self.worker.run(spec, log, lambda event: self.reporter.progress(stage, event))
         if code == 130:
@@ -222,13 +241,13 @@ class LocalExecutor:
             self.reporter.progress(stage, event)
 
 
-def _ready(waiting: list[Stage], kinds: tuple[str, ...], *, chained: bool) -> tuple[list[Stage], list[Stage]]:
-    """(stages of ``kinds`` whose inputs no longer wait, the rest); ``chained`` stages may wait for each other."""
+def _ready(waiting: list[Stage], who: str, *, chained: bool) -> tuple[list[Stage], list[Stage]]:
+    """(stages that ``who`` runs whose inputs no longer wait, the rest); ``chained`` stages may wait for each other."""
     ready: list[Stage] = []
     rest: list[Stage] = []
     held_up = {stage.name for stage in waiting}
     for stage in waiting:
-        if stage.kind in kinds and not any(needed.name in held_up for needed in stage.inputs.values()):
+        if worker(stage) == who and not any(needed.name in held_up for needed in stage.inputs.values()):
             ready.append(stage)
             if chained:
                 held_up.discard(stage.name)
@@ -237,13 +256,25 @@ def _ready(waiting: list[Stage], kinds: tuple[str, ...], *, chained: bool) -> tu
     return ready, rest
 
 
-def _engine_groups(stages: list[Stage]) -> Iterator[list[Stage]]:
-    """Generate stages that one engine can serve: the same base model (so architecture and tokenizer) and settings."""
+def _engine_groups(stages: list[Stage], store: Store) -> Iterator[list[Stage]]:
+    """Generate stages that one engine can serve: the same architecture, tokenizer and settings."""
     groups: dict[str, list[Stage]] = {}
     for stage in stages:
-        base = in_order([stage.inputs["model"]])[0].key
-        groups.setdefault(base + files.canonical_json(stage.identity), []).append(stage)
+        groups.setdefault(_served_alike(stage, store) + files.canonical_json(stage.identity), []).append(stage)
     yield from groups.values()
+
+
+NOT_ARCHITECTURE = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
+
+
+def _served_alike(stage: Stage, store: Store) -> str:
+    """Equal for checkpoints whose weights one engine can swap and whose tokens it decodes alike."""
+    checkpoint = specs.directory(store, stage.inputs["model"]) / "checkpoint"
+    parts = [checkpoint / name for name in ("config.json", "tokenizer.json")]
+    if not all(path.is_file() for path in parts):
+        return in_order([stage.inputs["model"]])[0].key
+    config = {name: value for name, value in files.read_json(parts[0]).items() if name not in NOT_ARCHITECTURE}
+    return files.sha256_text(files.canonical_json(config)) + files.sha256_file(parts[1])
 
 
 def _require_vllm() -> None:

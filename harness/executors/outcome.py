@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from harness.errors import ConfigError, EnvironmentFault
 from harness.stage import Stage
 
 
@@ -17,11 +18,22 @@ class Outcome:
     failed: dict[str, str] = field(default_factory=dict)
     blocked: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+    """Of the failed ones, those that were turned down before they began, with the exit code of the mistake."""
 
-    def fail(self, stage: Stage, why: str) -> None:
+    def fail(self, stage: Stage, why: str, error: Exception | None = None) -> None:
         """Record a stage that broke."""
         self.failed[stage.name] = why
         self.labels[stage.name] = f"{stage.kind} {stage.label}"
+        if isinstance(error, ConfigError | EnvironmentFault):
+            self.refused[stage.name] = error.exit_code
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 if a cell failed; a mistake's own code (2 or 3) if there was nothing but mistakes."""
+        if len(self.refused) < len(self.failed):
+            return 1
+        return max(self.refused.values(), default=0)
 
     def stops(self, stage: Stage) -> str | None:
         """The failed or blocked input that keeps ``stage`` from running, if any."""

@@ -65,11 +65,11 @@ def _verdict(
         "error": failed,
         "part": prompt["part"],
         "family": prompt["family"],
-        "length_model": len(own["text"]),
-        "length_baseline": len(other["text"]),
+        "length_model": None if own["error"] else len(own["text"]),
+        "length_baseline": None if other["error"] else len(other["text"]),
         "completion_tokens": own["completion_tokens"],
-        "truncated": own["finish_reason"] == "length",
-        "empty": not own["text"].strip(),
+        "truncated": own["finish_reason"] == "length" if own["finish_reason"] and not own["error"] else None,
+        "empty": None if own["error"] else not own["text"].strip(),
     }
 
 
