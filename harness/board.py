@@ -130,8 +130,7 @@ def _samples(row: Row, benchmark: str, store: Store) -> list[dict[str, Any]]:
     evaluated = row.evaluations[benchmark]
     verdicts = _read(store, evaluated.judge, "verdicts.jsonl")
     own = {line["prompt_id"]: line for line in files.read_jsonl(inline.completions_path(evaluated.generate, store))}
-    other_stage = evaluated.judge.inputs["baseline"]
-    other = {line["prompt_id"]: line for line in files.read_jsonl(inline.completions_path(other_stage, store))}
+    other = _baseline_texts(evaluated.judge, store)
     return [
         {
             "benchmark": benchmark,
@@ -140,7 +139,7 @@ def _samples(row: Row, benchmark: str, store: Store) -> list[dict[str, Any]]:
             "family": verdict["family"],
             "prompt": own[verdict["prompt_id"]]["messages"][-1]["content"],
             "completion": own[verdict["prompt_id"]]["text"],
-            "baseline_completion": other[verdict["prompt_id"]]["text"],
+            "baseline_completion": other.get(verdict["prompt_id"]),
             "score": verdict["score"],
             "preference": verdict["preference"],
             "finish_reason": own[verdict["prompt_id"]]["finish_reason"],
@@ -148,6 +147,14 @@ def _samples(row: Row, benchmark: str, store: Store) -> list[dict[str, Any]]:
         }
         for verdict in verdicts
     ]
+
+
+def _baseline_texts(judge: Stage, store: Store) -> dict[str, str]:
+    """Prompt → the baseline's text; nothing where the judge rates each row alone."""
+    if "baseline" not in judge.inputs:
+        return {}
+    path = inline.completions_path(judge.inputs["baseline"], store)
+    return {line["prompt_id"]: line["text"] for line in files.read_jsonl(path)}
 
 
 def _board(plan: Plan, store: Store, done: list[Row], comparisons: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ STAGE_VERSIONS = {
     "reference": 1,
     "train": 1,
     "generate": 1,
+    "scores": 1,
     "judge": 2,
     "aggregate": 2,
 }

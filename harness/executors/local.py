@@ -22,6 +22,7 @@ from harness.store import Store
 
 TRAINER_KINDS = ("convert", "tokenize", "reference", "train")
 DRIVER_KINDS = ("prompts", "generate", "judge", "aggregate")
+ENGINE_KINDS = ("generate", "scores")
 ENGINES = ("vllm", "transformers")
 
 
@@ -29,7 +30,7 @@ def worker(stage: Stage) -> str:
     """Who runs a stage: ``trainer``, ``engine``, or the ``driver`` itself (endpoints and stored outputs included)."""
     if stage.kind in TRAINER_KINDS:
         return "trainer"
-    return "engine" if stage.kind == "generate" and stage.identity["backend"] in ENGINES else "driver"
+    return "engine" if stage.kind in ENGINE_KINDS and stage.identity["backend"] in ENGINES else "driver"
 
 
 class LocalExecutor:

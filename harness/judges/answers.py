@@ -134,6 +134,14 @@ def _keep(found: dict[str, Line], line: bytes, folder: str, wanted: Collection[s
         stored = json.loads(line)
     except ValueError:
         return
-    asked = stored.get("prompt_sha256") is not None and stored.get("answered_by") is not None
+    asked = stored.get("prompt_sha256") is not None and "attempts" in stored
     if stored.get("id") in wanted and asked and is_final(stored):
-        found[stored["id"]] = {name: stored.get(name) for name in FIELDS} | {"reused_from": folder}
+        taken = {name: stored.get(name) for name in FIELDS}
+        taken["completion_tokens"] = stored.get("judge_completion_tokens", stored.get("completion_tokens"))
+        found[stored["id"]] = taken | {"detail": _detail(stored), "reused_from": stored.get("reused_from") or folder}
+
+
+def _detail(stored: Line) -> str | None:
+    """A verdict line has ``error``, a kind and its detail; an answer line the detail alone."""
+    error = stored.get("error")
+    return error.partition(": ")[2] if error else stored.get("detail")

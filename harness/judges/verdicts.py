@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Any
 
+from harness import files
 from harness.errors import StageFailed
 from harness.judges.question import Item, JudgeProtocol, Line, Question, Reading, judged_text
 
@@ -19,49 +20,68 @@ def verdict(
     """One line of ``verdicts.jsonl``. ``names``: model, baseline and judge_key; ``answer`` None: nothing was asked."""
     reading = _reading(protocol, item, question, answer)
     asked = answer or {}
-    own = item.own[(question.turn or 1) - 1]
-    text = judged_text(own["text"])
-    return {
+    spent = {name: asked.get(name) or 0 for name in ("prompt_tokens", "completion_tokens", "unconfirmed_tokens")}
+    optional = {"rating": reading.rating, "weight": reading.weight, "strict": reading.strict}
+    optional |= {"label_mass": reading.label_mass, "label_logprobs": asked.get("label_logprobs"), "turn": question.turn}
+    return common(item, question.turn or 1, names) | {
         "id": question.id,
-        "prompt_id": question.prompt_id,
-        "judge_key": names["judge_key"],
         "order": question.order,
-        "turn": question.turn,
-        "model": names["model"],
-        "baseline": names["baseline"],
         "preference": reading.preference,
-        "score": None,
-        "rating": reading.rating,
         "label": reading.label,
-        "weight": reading.weight,
-        "strict": reading.strict,
-        "label_mass": reading.label_mass,
+        **{name: value for name, value in optional.items() if value is not None},
         "raw_text": asked.get("raw_text"),
         "logprobs": asked.get("logprobs"),
-        "label_logprobs": asked.get("label_logprobs"),
         "finish_reason": asked.get("finish_reason"),
         "prompt_sha256": question.prompt_sha256 if answer is not None else None,
         "answered_by": asked.get("answered_by"),
         "judge_model": question.asked_of,
-        "prompt_tokens": asked.get("prompt_tokens", 0),
-        "completion_tokens_of_judge": asked.get("completion_tokens", 0),
-        "unconfirmed_tokens": asked.get("unconfirmed_tokens", 0),
-        "tokens": sum(asked.get(name) or 0 for name in ("prompt_tokens", "completion_tokens", "unconfirmed_tokens")),
+        "prompt_tokens": spent["prompt_tokens"],
+        "judge_completion_tokens": spent["completion_tokens"],
+        "unconfirmed_tokens": spent["unconfirmed_tokens"],
+        "tokens": sum(spent.values()),
         "cost": asked.get("cost", 0.0),
         "attempts": asked.get("attempts", 0),
         "reused_from": asked.get("reused_from"),
         "failure": reading.failure,
         "error": None if reading.failure is None else f"{reading.failure}: {reading.detail}",
+    }
+
+
+def common(item: Item, turn: int, names: dict[str, Any]) -> Line:
+    """What every verdict says of the prompt and the answer under judgment; the rest in the order of interface."""
+    own = item.own[turn - 1]
+    text = judged_text(own["text"])
+    ended = own["finish_reason"] if not own.get("error") else None
+    return {
+        "id": files.sha256_text(f"{names['judge_key']}\n{item.prompt_id}")[:16],
+        "prompt_id": item.prompt_id,
+        "judge_key": names["judge_key"],
+        "order": None,
+        "model": names["model"],
+        "baseline": names["baseline"],
+        "preference": None,
+        "score": None,
+        "label": None,
+        "raw_text": None,
+        "logprobs": None,
+        "finish_reason": None,
+        "tokens": 0,
+        "cost": 0.0,
+        "reused_from": None,
         "part": item.prompt["part"],
         "family": item.prompt["family"],
         "index": item.prompt.get("index"),
-        "length_model": len(text),
-        "length_baseline": len(judged_text(item.other["text"])) if item.other is not None else None,
+        "length_model": None if own.get("error") else len(text),
+        "length_baseline": _length(item.other),
         "completion_tokens": own["completion_tokens"],
-        "truncated": own["finish_reason"] == "length",
-        "empty": not text.strip(),
+        "truncated": ended == "length" if ended else None,
+        "empty": None if own.get("error") else not text.strip(),
         "reasoning_stripped": text != own["text"],
     }
+
+
+def _length(completion: Line | None) -> int | None:
+    return None if completion is None or completion.get("error") else len(judged_text(completion["text"]))
 
 
 def _reading(protocol: JudgeProtocol, item: Item, question: Question, answer: Line | None) -> Reading:
@@ -105,9 +125,9 @@ def summary(verdicts: list[Line]) -> dict[str, Any]:
     """What a manifest says of a judge stage."""
     return {
         "verdicts": len(verdicts),
-        "missing": sum(line["preference"] is None and line["rating"] is None for line in verdicts),
+        "missing": sum(line["preference"] is None and line.get("rating") is None for line in verdicts),
         "missing_by_kind": dict(Counter(line["failure"] for line in verdicts if line["failure"] is not None)),
-        "strict_disagreements": sum(line["strict"] is False for line in verdicts),
+        "strict_disagreements": sum(line.get("strict") is False for line in verdicts),
         "reused": sum(line["reused_from"] is not None for line in verdicts),
         "reasoning_stripped": sum(line["reasoning_stripped"] for line in verdicts),
     }
