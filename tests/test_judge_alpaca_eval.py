@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +78,6 @@ def test_phi_2_sft_gets_its_published_row_from_its_outputs_and_the_judges_log_pr
         assert list(done.paragraphs()) == []
         assert sum(served.requests.values()) == 805
         assert run_recipe(recipe(folder, served.url), tmp_path).outcome.executed == []
-        # another row name is another stage, but none of its questions is new
-        again = recipe(folder, served.url) | {
-            "externals": {"phi": {"outputs": str(folder / "phi-2-sft.model_outputs.json.gz")}}
-        }
-        assert list(run_recipe(again, tmp_path).paragraphs()) == []
-        assert sum(served.requests.values()) == 805
     assert done.board is not None
     (row,) = files.read_json(done.board / "data.json")["rows"]
     assert row["win_rate"] == pytest.approx(3.9776, abs=5e-5)
@@ -100,7 +95,8 @@ def test_phi_2_sft_gets_its_published_row_from_its_outputs_and_the_judges_log_pr
 
 
 def test_every_shipped_configuration_can_be_asked_or_says_why_not() -> None:
-    pytest.importorskip("alpaca_eval")
+    if find_spec("alpaca_eval") is None:
+        pytest.skip("alpaca-eval is not installed here")
     refused = {}
     for name in alpaca_config.shipped():
         try:

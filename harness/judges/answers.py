@@ -6,6 +6,7 @@ it everything that could change the answer.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Collection, Iterator
@@ -74,15 +75,26 @@ class AnswerLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         for line in _whole_lines(path):
             self._take(line)
+        self._written = self._synced = 0
+        self._disk = asyncio.Lock()
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
-    def append(self, line: Line) -> None:
-        """Write one answer so that it survives a kill and a power cut."""
+    async def append(self, line: Line) -> None:
+        """Write one answer at once, so that it survives a kill, and return when it would survive a power cut too.
+
+        Answers that come while the disk is busy share the next synchronisation.
+        """
         data = (json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "surrogatepass")
         while data:
             data = data[os.write(self._descriptor, data) :]
-        os.fdatasync(self._descriptor)
         self._take(line)
+        self._written += 1
+        mine = self._written
+        async with self._disk:
+            if self._synced < mine:
+                reached = self._written
+                await asyncio.to_thread(os.fdatasync, self._descriptor)
+                self._synced = reached
 
     def close(self) -> None:
         """Close the file."""

@@ -45,13 +45,14 @@ def ask(
     wanted = {question.id: question for item, question in pairs if item.failed is None and question.given is None}
     log = AnswerLog(out / WORKING_FILE)
     try:
-        taken = elsewhere(out.parent, out, wanted.keys() - _final(log))
-        missing = [question for key, question in wanted.items() if key not in taken and key not in _final(log)]
+        final = _final(log)
+        taken = elsewhere(out.parent, out, wanted.keys() - final)
+        missing = [question for key, question in wanted.items() if key not in taken and key not in final]
         if missing:
             asyncio.run(_ask_all(missing, settings, ledger, log, len(wanted) - len(missing), on_event))
     finally:
         log.close()
-    answers = log.answers | {key: line for key, line in taken.items() if key not in _final(log)}
+    answers = log.answers | taken
     lines = [verdicts.verdict(protocol, item, question, answers.get(question.id), names) for item, question in pairs]
     verdicts.require(lines, names["model"], max_missing)
     spent = {"asked": len(missing), "tokens": log.tokens, "cost": log.money if settings.price is not None else None}
@@ -73,9 +74,9 @@ async def _ask_all(
     total = done + len(missing)
     currency = settings.price.currency if settings.price is not None else None
 
-    def keep(question: Question, answer: Answer) -> None:
+    async def keep(question: Question, answer: Answer) -> None:
         nonlocal done
-        log.append(line_of(question, answer))
+        await log.append(line_of(question, answer))
         done += 1
         on_event(
             {
