@@ -100,8 +100,10 @@ def _converted(judge: PairwiseJudge | RewardModelJudge, cache: Path | None) -> S
         raise ConfigError(f"the judge {judge.name} is served here, which needs a store.")
     reference = ModelReference(reference=str(judge.model), sha256=judge.sha256)
     resolved = models.resolve(reference, cache)
-    identity = resolved.identity | ({"head": "reward"} if isinstance(judge, RewardModelJudge) else {})
-    return Stage("convert", "judge model", identity, execution={"fetch": resolved.fetch})
+    head = {"head": "reward"} if isinstance(judge, RewardModelJudge) else {}
+    return Stage(
+        "convert", "judge model", resolved.identity | head, execution={"fetch": lambda: resolved.fetch() | head}
+    )
 
 
 def _write_questions(judge: Any, asked_of: dict[str, Any], inputs: dict[str, Stage], out: Path) -> None:

@@ -58,6 +58,12 @@ class Renderer:
             raise TrainerError("the rendered text begins with two BOS tokens.", "take one out of the chat template")
         return ids
 
+    def continuation(self, text: str, ids: list[int], more: str) -> list[int]:
+        """Token ids that ``more`` adds to the rendered ``text``, whose own are ``ids``."""
+        whole = self.encode(text + more)
+        self._require_prefix(ids, whole)
+        return whole[len(ids) :]
+
     def example(self, messages: list[dict[str, str]], *, every_turn: bool = False) -> Example:
         """Token ids and mask of a conversation that ends with the assistant."""
         turns = [number for number, message in enumerate(messages) if message["role"] == "assistant"]
@@ -124,7 +130,7 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
 def _tokenize_prompts(run: Run, rows: list[dict[str, Any]], renderer: Renderer, limit: int) -> None:
     prompts = []
     for row in rows:
-        text = renderer.text(row["messages"], prompt=True)
+        text = renderer.text(row["messages"], prompt=not row.get("complete"))
         ids = renderer.encode(text)
         if len(ids) > limit:
             raise TrainerError(
@@ -132,9 +138,12 @@ def _tokenize_prompts(run: Run, rows: list[dict[str, Any]], renderer: Renderer, 
                 "raise generate.max_model_len or lower generate.max_new_tokens",
             )
         digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
-        prompts.append(
-            {"prompt_id": row["id"], "messages": row["messages"], "token_ids": ids, "rendered_sha256": digest}
-        )
+        prompt = {"prompt_id": row["id"], "messages": row["messages"], "token_ids": ids, "rendered_sha256": digest}
+        if "temperature" in row:
+            prompt["temperature"] = row["temperature"]
+        if "continuations" in row:
+            prompt["continuation_ids"] = [renderer.continuation(text, ids, each) for each in row["continuations"]]
+        prompts.append(prompt)
     write_jsonl(run.directory / "prompts.jsonl", prompts)
     first = preview(renderer.tokenizer, prompts[0]["token_ids"])
     events.say(f"first prompt, as the model reads it:\n{first}")
