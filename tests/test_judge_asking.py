@@ -99,18 +99,19 @@ def misbehave(body: dict[str, Any], attempt: int) -> Any:
 
 
 @pytest.mark.slow
-def test_of_five_thousand_questions_to_a_misbehaving_endpoint_none_is_lost_or_counted_twice_and_each_fault_is_named(
+def test_of_five_thousand_requests_to_a_misbehaving_endpoint_none_is_lost_or_counted_twice_and_each_fault_is_named(
     tmp_path: Path,
 ) -> None:
     out, ledger = tmp_path / "judge" / "a", tmp_path / "spent.jsonl"
     with endpoint(misbehave) as served:
         protocol = pairwise(served.url)
         where = settings(served.url, timeout_seconds=2, concurrency=16, budget={"tokens": 50_000_000})
-        found = items(2_500)
+        found = items(2_200)
         asked = judged(protocol, found, out, endpoint=where, ledger=ledger, max_missing=0.2)
         questions = {question.id: question for each in found for question in protocol.questions(each)}
         assert [line["id"] for line in asked.verdicts] == list(questions)
-        assert len(questions) == 5_000
+        assert len(questions) == 4_400
+        assert sum(served.requests.values()) >= 5_000
         for line in asked.verdicts:
             word = fault(json.dumps(questions[line["id"]].messages))
             told = line["error"] and ":".join(line["error"].split(":")[:2])
