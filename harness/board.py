@@ -20,7 +20,7 @@ def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:
     """Write the board of ``plan``; rows that failed are labelled, not left out. Returns its directory."""
     destination = store.root / "boards" / plan.recipe.name
     failed = {row.name: _why_missing(row, outcome) if outcome else None for row in plan.rows}
-    key = _key(plan, failed)
+    key = _key(plan, failed, store)
     if (destination / BOARD_MANIFEST).exists() and files.read_json(destination / BOARD_MANIFEST)["key"] == key:
         return destination
     from harness import leaderboard
@@ -48,13 +48,14 @@ def _why_missing(row: Row, outcome: Outcome) -> str | None:
     return next((reason for reason in reasons if reason), None)
 
 
-def _key(plan: Plan, failed: dict[str, str | None]) -> str:
+def _key(plan: Plan, failed: dict[str, str | None], store: Store) -> str:
     named = {
         "code": [__version__, CODE_VERSION],
         "recipe": plan.recipe.model_dump(mode="json"),
         "rows": {row.name: [aggregate.key for aggregate in row.aggregates] for row in plan.rows},
         "failed": failed,
         "refused": {name: error.message for name, error in plan.refused.items()},
+        "calibration": _calibration(plan, store),
     }
     return files.sha256_text(files.canonical_json(named))[:16]
 
@@ -173,6 +174,7 @@ def _board(plan: Plan, store: Store, done: list[Row], comparisons: dict[str, Any
         "benchmarks": [evaluation.name for evaluation in (primary, *others)],
         "judge": primary.judge.name,
         "baseline": primary.judge.baseline,
+        "calibration": _calibration(plan, store),
         "created": max((str(m["finished"]) for m in manifests if m.get("finished")), default=None),
         "commits": commits,
         "machine": manifests[-1].get("machine") if manifests else None,
@@ -182,6 +184,13 @@ def _board(plan: Plan, store: Store, done: list[Row], comparisons: dict[str, Any
         "comparisons": comparisons if others else {},
         "notes": _notes(plan, store, done),
     }
+
+
+def _calibration(plan: Plan, store: Store) -> dict[str, Any] | None:
+    """What is known of the primary benchmark's judge, where the truth is."""
+    from harness import calibration
+
+    return calibration.of_board(store, plan.rows[0].primary.judge) if plan.rows else None
 
 
 def _notes(plan: Plan, store: Store, done: list[Row]) -> list[str]:

@@ -63,7 +63,9 @@ class Plan:
     base: models.ResolvedModel | None
     rows: list[Row]
     prompt_counts: dict[str, int]
-    """Benchmark → prompts."""
+    """Benchmark → number of prompts."""
+    prompts: dict[str, list[dict[str, Any]]]
+    """Benchmark → its prompts' rows."""
     refused: dict[str, BridgebenchError] = field(default_factory=dict)
     """External rows that cannot be laid out, and why; the others are not held up by them."""
 
@@ -88,7 +90,8 @@ def make_plan(recipe: Recipe, cache: Path, device: str | None = None) -> Plan:
     planner = _Planner(recipe, base, cache, device or device_kind())
     rows = planner.rows()
     counts = {evaluator.name: len(evaluator.rows) for evaluator in planner.evaluators}
-    return Plan(recipe, base, rows, counts, planner.refused)
+    prompts = {evaluator.name: evaluator.rows for evaluator in planner.evaluators}
+    return Plan(recipe, base, rows, counts, prompts, planner.refused)
 
 
 class _Planner:

@@ -108,7 +108,7 @@ class JsonReporter:
 
     def progress(self, stage: Stage, event: dict[str, Any]) -> None:
         """The stage's own event with its name."""
-        self._emit("progress", **{**event, "event": "progress", "stage": stage.name})
+        self._emit("progress", **{**{k: v for k, v in event.items() if k != "event"}, "stage": stage.name})
 
     def finished(self, stage: Stage, manifest: dict[str, Any]) -> None:
         """``{"event": "finished"}``."""
@@ -136,7 +136,7 @@ class JsonReporter:
 
     def _emit(self, event: str, **more: Any) -> None:
         print(
-            json.dumps({"event": event, **{k: v for k, v in more.items() if k != "event"}}),
+            json.dumps({"event": event, **more}),
             file=sys.stderr,
             flush=True,
         )
