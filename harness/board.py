@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from harness import __version__, files, inline, specs
 from harness.executors.outcome import Outcome
@@ -28,7 +28,8 @@ def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:
 
     done = [row for row in plan.rows if _finished(row, store)]
     comparisons = {
-        name: compare(_verdicts(done, name, store), seed=plan.recipe.statistics.seed) for name in _names(plan)
+        name: compare(_verdicts(done, name, store), _metric(plan, name), seed=plan.recipe.statistics.seed)
+        for name in _names(plan)
     }
     rows = [_row(row, store, failed[row.name], comparisons) for row in plan.rows]
     rows += [_refused(name, plan) for name in plan.refused]
@@ -41,6 +42,11 @@ def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:
 def _names(plan: Plan) -> list[str]:
     """The benchmarks, the primary one first."""
     return list(plan.recipe.evaluations)
+
+
+def _metric(plan: Plan, benchmark: str) -> Literal["mean_score"] | None:
+    """What rows are compared by, where their verdicts do not tell: ratings are scores, not passes."""
+    return "mean_score" if plan.recipe.evaluations[benchmark].judge.protocol == "mt_bench" else None
 
 
 def _why_missing(row: Row, outcome: Outcome) -> str | None:

@@ -21,7 +21,7 @@ def of_row(verdicts: list[Line], settings: dict[str, Any]) -> Estimates:
     if protocol == "arena_hard":
         return figures | _weighted(verdicts, settings)
     if protocol == "mt_bench":
-        return figures | _rated(verdicts, settings)
+        return _without_passes(figures) | _rated(verdicts, settings)
     return figures
 
 
@@ -41,6 +41,18 @@ def _rated(verdicts: list[Line], settings: dict[str, Any]) -> Estimates:
     found = {key: value for key, value in ratings.estimate(lines, _request(settings)).items() if key != "notes"}
     missing = sum(line["rating"] is None for line in verdicts)
     return found | {"n_missing": missing, "n_failed": missing}
+
+
+def _without_passes(figures: Estimates) -> Estimates:
+    """A rating of 10 is not a pass: these figures are for verifiers."""
+    kept = {key: None if key.startswith("pass_rate") else value for key, value in figures.items()}
+    for part in ("by_split", "by_family"):
+        kept[part] = {name: _without_passes_of(row) for name, row in kept[part].items()}
+    return kept
+
+
+def _without_passes_of(row: Estimates) -> Estimates:
+    return {key: None if key.startswith("pass_rate") else value for key, value in row.items()}
 
 
 def _request(settings: dict[str, Any]) -> Any:

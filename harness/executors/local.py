@@ -21,7 +21,6 @@ from harness.stage import Stage, in_order
 from harness.store import Store
 
 TRAINER_KINDS = ("convert", "tokenize", "reference", "train")
-DRIVER_KINDS = ("prompts", "generate", "judge", "aggregate")
 ENGINE_KINDS = ("generate", "scores")
 ENGINES = ("vllm", "transformers")
 
@@ -78,7 +77,7 @@ class LocalExecutor:
 
     def _inline(self, waiting: list[Stage]) -> list[Stage]:
         ready, rest = _ready(waiting, "driver", chained=True)
-        for stage in sorted(ready, key=lambda stage: DRIVER_KINDS.index(stage.kind)):
+        for stage in ready:  # in an order in which they can run: a second turn's prompts follow first answers
             self._one(stage, self._run_inline)
         return rest
 

@@ -8,6 +8,7 @@ from typing import Any
 from harness import files
 from harness.errors import StageFailed
 from harness.judges.question import Item, JudgeProtocol, Line, Question, Reading, judged_text
+from harness.protocols.mt_bench import HIGHEST, LOWEST
 
 COMPLETION = "completion"
 """The kind of a verdict that is missing because an answer under judgment is."""
@@ -27,6 +28,7 @@ def verdict(
         "id": question.id,
         "order": question.order,
         "preference": reading.preference,
+        "score": None if reading.rating is None else (reading.rating - LOWEST) / (HIGHEST - LOWEST),
         "label": reading.label,
         **{name: value for name, value in optional.items() if value is not None},
         "raw_text": asked.get("raw_text"),
