@@ -45,7 +45,7 @@ def _rated(verdicts: list[Line], settings: dict[str, Any]) -> Estimates:
 
 def _without_passes(figures: Estimates) -> Estimates:
     """A rating of 10 is not a pass: these figures are for verifiers."""
-    kept = {key: None if key.startswith("pass_rate") else value for key, value in figures.items()}
+    kept: Estimates = {key: None if key.startswith("pass_rate") else value for key, value in figures.items()}
     for part in ("by_split", "by_family"):
         kept[part] = {name: _without_passes_of(row) for name, row in kept[part].items()}
     return kept

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.endpoint import EndpointSettings
-from harness.judges import asking, items
-from harness.judges.answers import AnswerLog, elsewhere, is_final
+from harness.judges import items
+from harness.judges.answers import WORKING_FILE, AnswerLog, elsewhere, is_final
 from harness.judges.protocol import protocol_of
 from harness.judges.question import Item, Question
 from harness.plan import Plan
@@ -93,7 +93,7 @@ def _stand_in(row: dict[str, Any], longest: int, turns: int, compared: bool) -> 
 
 def _unanswered(store: Store, stage: Stage, questions: list[Question]) -> list[Question]:
     folder = store.path(stage.kind, stage.key)
-    working = folder / asking.WORKING_FILE
+    working = folder / WORKING_FILE
     done: set[str] = set()
     if working.exists():
         log = AnswerLog(working)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import files, models
-from harness.config import ModelReference
 from harness.errors import ConfigError
+from harness.external import ModelReference
 from harness.judges import judge_identity, served
 from harness.judges.settings import (
     AlpacaEvalJudge,
@@ -106,6 +106,6 @@ def _converted(judge: PairwiseJudge | RewardModelJudge, cache: Path | None) -> S
     )
 
 
-def _write_questions(judge: Any, asked_of: dict[str, Any], inputs: dict[str, Stage], out: Path) -> None:
+def _write_questions(judge: Any, asked_of: Any, inputs: dict[str, Stage], out: Path) -> None:
     store = Store(out.parent.parent)
     files.write_jsonl(out / "rows.jsonl", served.rows(judge, asked_of, store, inputs))

@@ -45,12 +45,12 @@ def read(path: Path) -> list[Line]:
     try:
         data = path.read_bytes()
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
-        lines = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines()]
+        found = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines()]
     except (ValueError, gzip.BadGzipFile, EOFError) as error:
         raise ConfigError(f"{path} is neither a JSON list nor JSON Lines: {error}.", FORMS) from None
-    if not lines:
+    if not found:
         raise ConfigError(f"{path} holds no outputs.", FORMS)
-    lines = [_plain(line) for line in lines]
+    lines: list[Line] = [_plain(line) for line in found]
     for number, line in enumerate(lines):
         if not isinstance(line, dict) or not isinstance(line.get("output", line.get("text")), str):
             raise ConfigError(f"{path}, output {number}: it has no text.", FORMS)
@@ -168,4 +168,4 @@ def _completion(stage: Stage, prompt: Line, line: Line | None) -> Line:
 
 def texts(path: Path) -> Iterator[str]:
     """The output texts of a file, in its order."""
-    yield from (line.get("output", line.get("text")) for line in read(path))
+    yield from (str(line.get("output", line.get("text"))) for line in read(path))

@@ -21,7 +21,7 @@ class Rules(Strict):
     """Exact verifiers, free of charge."""
 
     name: Literal["rules"] = "rules"
-    protocol: Literal["rules"] = Field("rules", exclude=True)
+    protocol: Literal["rules"] = Field(default="rules", exclude=True)
     baseline: str = "base"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from harness import files
 from harness.adapters import alpaca_eval
 from harness.judges import asking, items, replay, reward, served, verdicts
+from harness.judges.answers import WORKING_FILE
 from harness.judges.pairs import Pairwise
 from harness.judges.protocol import protocol_of
 from harness.judges.question import Item, Line
@@ -28,7 +29,7 @@ def run(stage: Stage, store: Store, recipe: str, out: Path, on_event: OnEvent) -
     written = ["verdicts.jsonl"]
     if isinstance(stage.execution["judge"], AlpacaEvalJudge):
         written += _alpaca_files(stage, found, lines, out)
-    (out / asking.WORKING_FILE).unlink(missing_ok=True)
+    (out / WORKING_FILE).unlink(missing_ok=True)
     return written, summary
 
 

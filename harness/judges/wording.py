@@ -45,15 +45,15 @@ def arena_hard(path: Path | None) -> Template:
         system, _, user = _own("arena_hard.txt").partition("\n---\n")
         return Template(system.strip(), user.strip(), OWN)
     values = _yaml(path)
-    system, user = values.get("system_prompt"), values.get("prompt_template")
-    if isinstance(user, list) and len(user) == 1:
-        user = user[0]
-    if not isinstance(system, str) or not isinstance(user, str):
+    asked, shown = values.get("system_prompt"), values.get("prompt_template")
+    if isinstance(shown, list) and len(shown) == 1:
+        shown = shown[0]
+    if not isinstance(asked, str) or not isinstance(shown, str):
         raise ConfigError(f"{path} has no system_prompt and prompt_template.", "name Arena-Hard's judge configuration")
     names = ("{question_1}", "{answer_1}", "{answer_2}"), ("{QUESTION}", "{ANSWER_A}", "{ANSWER_B}")
-    if not any(all(name in user for name in group) for group in names):
+    if not any(all(name in shown for name in group) for group in names):
         raise ConfigError(f"{path}: prompt_template lacks {', '.join(names[0])}.")
-    return Template(system, user, path.name)
+    return Template(asked, shown, path.name)
 
 
 def mt_bench(path: Path | None) -> dict[str, Template]:
