@@ -13,10 +13,28 @@ import sys
 
 import click
 
-from harness.cli import evaluating, installed, judging, publishing, running, storing
+from harness.cli import (
+    evaluating,
+    installed,
+    judging,
+    publishing,
+    running,
+    scoring,
+    storing,
+)
 from harness.cli.common import bridgebench
 
-__all__ = ["bridgebench", "evaluating", "installed", "judging", "main", "publishing", "running", "storing"]
+__all__ = [
+    "bridgebench",
+    "evaluating",
+    "installed",
+    "judging",
+    "main",
+    "publishing",
+    "running",
+    "scoring",
+    "storing",
+]
 
 SIGTERM_EXIT = 130
 
