@@ -190,9 +190,38 @@ def path_of(store: Store, stage: Stage) -> Path:
 
 
 def of_board(store: Store, stage: Stage) -> Line | None:
-    """The figures of the judge of a board's judge stage, if it was calibrated."""
+    """The figures of a board's judge, if it was calibrated, with the ``measures`` that its pages show."""
     path = path_of(store, stage)
-    return {k: v for k, v in files.read_json(path).items() if k != "identity"} if path.is_file() else None
+    if not path.is_file():
+        return None
+    known = {key: value for key, value in files.read_json(path).items() if key != "identity"}
+    return known | {"measures": _measures(known)}
+
+
+MEASURES = {
+    "accuracy": ("Accuracy", "share of its verdicts that prefer the right answer, a tie counting one half"),
+    "first_position_rate": ("First position", "mean preference for the answer shown first; 50 without order bias"),
+    "position_consistency": ("Position consistency", "pairs on which both orders agree"),
+    "length_bias": (
+        "Length bias",
+        "how much more often it prefers the longer answer than that is right; 0 is none",
+    ),
+}
+
+
+def _measures(known: Line) -> list[Line]:
+    return [
+        {
+            "label": label,
+            "value": known[name],
+            "low": known.get(f"{name}_low"),
+            "high": known.get(f"{name}_high"),
+            "n": known["n"],
+            "explanation": explanation,
+        }
+        for name, (label, explanation) in MEASURES.items()
+        if known[name] is not None
+    ]
 
 
 def text(measured: Line) -> str:

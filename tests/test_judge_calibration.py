@@ -69,7 +69,10 @@ def test_a_judge_that_takes_the_first_answer_is_right_half_the_time_and_said_to_
         assert sum(served.requests.values()) == asked
         bench(store, "run", str(path))
     board = files.read_json(store / "boards" / "board" / "data.json")
+    measures = board["calibration"].pop("measures")
     assert board["calibration"] == {key: value for key, value in found.items() if key != "identity"}
+    assert [each["value"] for each in measures] == [50, 100, 0, found["length_bias"]]
+    assert "Judge calibration" in (store / "boards" / "board" / "index.html").read_text()
 
 
 def test_a_judge_that_takes_the_longer_answer_shows_length_bias(tmp_path: Path) -> None:
