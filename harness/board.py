@@ -197,6 +197,7 @@ def _notes(plan: Plan, store: Store, done: list[Row]) -> list[str]:
     notes = []
     if plan.recipe.variants and len(plan.recipe.seeds) == 1:
         notes.append("One training seed: each interval describes this checkpoint only, not the recipe behind it.")
+    notes += [note for name in _names(plan) if plan.rows for note in _judge_notes(plan.rows[0].evaluations[name].judge)]
     marks: dict[str, set[str]] = {"versions": set(), "machine": set()}
     for row in done:
         for stage in (*(evaluated.generate for evaluated in row.evaluations.values()), *row.train):
@@ -208,4 +209,18 @@ def _notes(plan: Plan, store: Store, done: list[Row]) -> list[str]:
         kinds = {"generate", "train"}
         if any(sum(mark.startswith(kind) for mark in seen) > 1 for kind in kinds):
             notes.append(f"Rows differ in the {name} they were made with; see their manifests.")
+    return notes
+
+
+def _judge_notes(stage: Stage) -> list[str]:
+    """What keeps a judge's figures from being compared with published ones."""
+    identity, notes = stage.identity, []
+    if identity["judge"] in ("arena_hard", "mt_bench") and identity["wording"] == "own":
+        notes.append(
+            f"The {identity['judge']} judge was asked in this project's own words, not in the official prompt: "
+            "its figures do not compare with published ones."
+        )
+    named, asked = identity.get("annotator_model"), (identity.get("judge_model") or {}).get("model")
+    if named is not None and named != asked:
+        notes.append(f"{identity['annotators_config']} names the judge model {named}; {asked} was asked.")
     return notes

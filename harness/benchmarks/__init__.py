@@ -68,6 +68,8 @@ def reference_outputs(benchmark: Benchmark) -> Path:
             "name a row as judge.baseline, or a file as benchmark.baseline_outputs",
         )
     module, version = NAMES[benchmark.source]
+    if module is alpaca_eval and benchmark.path is not None:
+        return Path(benchmark.path).expanduser()  # its public file holds the reference's outputs too
     if version not in module.OUTPUTS:
         raise ConfigError(f"{benchmark.source} compares with no reference.", "its judge rates each answer alone")
     return hub.fetch(module.OUTPUTS[version])

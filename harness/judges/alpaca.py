@@ -30,6 +30,7 @@ class AlpacaEval:
         """What enters the stage's key."""
         return {
             "annotators_config": self.config.name,
+            "annotator_model": self.config.model,
             "template_sha256": self.config.template_sha256,
             "sampling": self.config.sampling,
             "parser": {self.config.parser: self.config.parser_arguments},
