@@ -29,7 +29,8 @@ def _weighted(verdicts: list[Line], settings: dict[str, Any]) -> Estimates:
     from harness.adapters.verdict_files import OWN
     from harness.score import arena
 
-    found = arena.estimate([line | {"weight": line.get("weight") or 1} for line in verdicts], _request(settings), OWN)
+    lines = [line | {"weight": line.get("weight") or 1} for line in verdicts]
+    found = arena.estimator(_request(settings), OWN, {str(lines[0]["model"]): lines})(lines)
     kept = ("win_rate", "win_rate_low", "win_rate_high", "standard_error", "n_games")
     return {key: found[key] for key in kept if key in found}
 
