@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from harness import __version__, files, inline, seed_groups, specs
 from harness.claims import registration
@@ -21,7 +21,7 @@ def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:
     """Write the board of ``plan``; rows that failed are labelled, not left out. Returns its directory."""
     destination = store.root / "boards" / plan.recipe.name
     failed = {row.name: _why_missing(row, outcome) if outcome else None for row in plan.rows}
-    key = _key(plan, failed)
+    key = _key(plan, failed, store)
     if (destination / BOARD_MANIFEST).exists() and files.read_json(destination / BOARD_MANIFEST)["key"] == key:
         return destination
     from harness import leaderboard
@@ -30,7 +30,9 @@ def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:
 
     done = [row for row in plan.rows if _finished(row, store)]
     verdicts = {name: _verdicts(done, name, store) for name in _names(plan)}
-    comparisons = {name: compare(verdicts[name], seed=plan.recipe.statistics.seed) for name in verdicts}
+    comparisons = {
+        name: compare(verdicts[name], _metric(plan, name), seed=plan.recipe.statistics.seed) for name in verdicts
+    }
     rows = [_row(row, store, failed[row.name], comparisons) for row in plan.rows]
     rows += [_refused(name, plan) for name in plan.refused]
     samples = {row.name: [line for name in _names(plan) for line in _samples(row, name, store)] for row in done}
@@ -69,18 +71,24 @@ def _names(plan: Plan) -> list[str]:
     return list(plan.recipe.evaluations)
 
 
+def _metric(plan: Plan, benchmark: str) -> Literal["mean_score"] | None:
+    """What rows are compared by, where their verdicts do not tell: ratings are scores, not passes."""
+    return "mean_score" if plan.recipe.evaluations[benchmark].judge.protocol == "mt_bench" else None
+
+
 def _why_missing(row: Row, outcome: Outcome) -> str | None:
     reasons = (outcome.why_missing(aggregate) for aggregate in row.aggregates)
     return next((reason for reason in reasons if reason), None)
 
 
-def _key(plan: Plan, failed: dict[str, str | None]) -> str:
+def _key(plan: Plan, failed: dict[str, str | None], store: Store) -> str:
     named = {
         "code": [__version__, CODE_VERSION],
         "recipe": plan.recipe.model_dump(mode="json"),
         "rows": {row.name: [aggregate.key for aggregate in row.aggregates] for row in plan.rows},
         "failed": failed,
         "refused": {name: error.message for name, error in plan.refused.items()},
+        "calibration": _calibration(plan, store),
     }
     return files.sha256_text(files.canonical_json(named))[:16]
 
@@ -156,11 +164,12 @@ def _samples(row: Row, benchmark: str, store: Store) -> list[dict[str, Any]]:
     from harness.leaderboard import samples
 
     evaluated = row.evaluations[benchmark]
-    own, other = (
-        files.read_jsonl(inline.completions_path(stage, store))
-        for stage in (evaluated.generate, evaluated.judge.inputs["baseline"])
+    other = evaluated.judge.inputs.get("baseline")  # none where the judge rates each row alone
+    own, others = (
+        files.read_jsonl(inline.completions_path(stage, store)) if stage is not None else []
+        for stage in (evaluated.generate, other)
     )
-    return samples.gather(_read(store, evaluated.judge, "verdicts.jsonl"), own, other, benchmark)
+    return samples.gather(_read(store, evaluated.judge, "verdicts.jsonl"), own, others, benchmark)
 
 
 def _stages(row: Row, store: Store) -> list[dict[str, Any]]:
@@ -190,6 +199,7 @@ def _board(plan: Plan, store: Store, done: list[Row], comparisons: dict[str, Any
         "benchmarks": [evaluation.name for evaluation in (primary, *others)],
         "judge": primary.judge.name,
         "baseline": primary.judge.baseline,
+        "calibration": _calibration(plan, store),
         "created": max((str(m["finished"]) for m in manifests if m.get("finished")), default=None),
         "commits": commits,
         "machine": manifests[-1].get("machine") if manifests else None,
@@ -201,11 +211,19 @@ def _board(plan: Plan, store: Store, done: list[Row], comparisons: dict[str, Any
     }
 
 
+def _calibration(plan: Plan, store: Store) -> dict[str, Any] | None:
+    """What is known of the primary benchmark's judge, where the truth is."""
+    from harness import calibration
+
+    return calibration.of_board(store, plan.rows[0].primary.judge) if plan.rows else None
+
+
 def _notes(plan: Plan, store: Store, done: list[Row]) -> list[str]:
     """What a reader must know before quoting a number."""
     notes = []
     if plan.recipe.variants and len(plan.recipe.seeds) == 1:
         notes.append("One training seed: each interval describes this checkpoint only, not the recipe behind it.")
+    notes += [note for name in _names(plan) if plan.rows for note in _judge_notes(plan.rows[0].evaluations[name].judge)]
     marks: dict[str, set[str]] = {"versions": set(), "machine": set()}
     for row in done:
         for stage in (*(evaluated.generate for evaluated in row.evaluations.values()), *row.train):
@@ -217,4 +235,18 @@ def _notes(plan: Plan, store: Store, done: list[Row]) -> list[str]:
         kinds = {"generate", "train"}
         if any(sum(mark.startswith(kind) for mark in seen) > 1 for kind in kinds):
             notes.append(f"Rows differ in the {name} they were made with; see their manifests.")
+    return notes
+
+
+def _judge_notes(stage: Stage) -> list[str]:
+    """What keeps a judge's figures from being compared with published ones."""
+    identity, notes = stage.identity, []
+    if identity["judge"] in ("arena_hard", "mt_bench") and identity["wording"] == "own":
+        notes.append(
+            f"The {identity['judge']} judge was asked in this project's own words, not in the official prompt: "
+            "its figures do not compare with published ones."
+        )
+    named, asked = identity.get("annotator_model"), (identity.get("judge_model") or {}).get("model")
+    if named is not None and named != asked:
+        notes.append(f"{identity['annotators_config']} names the judge model {named}; {asked} was asked.")
     return notes

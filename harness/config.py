@@ -15,6 +15,7 @@ from harness import sweeps
 from harness.claims.settings import Claims
 from harness.cost.settings import Assumptions
 from harness.external import External, ModelReference
+from harness.judges.settings import Judge, Rules
 from harness.strict import Count, Fraction, Name, Positive, Strict
 
 Divergence = Literal[
@@ -235,13 +236,6 @@ class Generate(Strict):
     """Memory for the engine's cache on a CPU; execution only."""
 
 
-class Judge(Strict):
-    """Who says which completion is better."""
-
-    name: Literal["rules"] = "rules"
-    baseline: str = "base"
-
-
 class GenerateOverrides(Strict):
     """The generation settings that one benchmark sets differently."""
 
@@ -257,6 +251,12 @@ class Benchmark(DataSource):
     """Prompts to answer; it may be answered and judged differently from the recipe's other benchmarks."""
 
     split: str = "eval"
+    path: str | None = None
+    """File of a public benchmark's questions, in its own format; without it they come from the hub."""
+    baseline_outputs: str | None = None
+    """File of the reference model's outputs, for ``judge.baseline: reference``."""
+    reference_answers: str | None = None
+    """MT-Bench's reference answers (``reference_answer/gpt-4.jsonl``)."""
     generate: GenerateOverrides = GenerateOverrides()
     judge: Judge | None = None
 
@@ -299,7 +299,7 @@ class Recipe(Strict):
     preference_stages: Annotated[dict[Name, PreferenceStage | None], Field(min_length=1)] = {"none": None}
     seeds: Annotated[list[int], Field(min_length=1)] = [0]
     generate: Generate = Generate()
-    judge: Judge = Judge()
+    judge: Judge = Rules()
     statistics: Statistics = Statistics()
     claims: Claims | None = None
     assumptions: Assumptions | None = None

@@ -10,13 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import files
-from harness.config import DataSource, Evaluation, Generate, Statistics
+from harness import benchmarks, files
+from harness.config import Benchmark, DataSource, Evaluation, Generate, Statistics
 from harness.data import sources
 from harness.endpoint.settings import EndpointSettings
 from harness.errors import ConfigError
-from harness.judges import judge_identity
+from harness.judges.settings import REFERENCE, Rules
+from harness.judging import Judging
+from harness.serving import serving_dtype
 from harness.stage import Stage
+from harness.turns import second_turn
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,12 @@ class Evaluated:
 class Evaluator:
     """Lays out stages for one benchmark; holds what its rows share: the prompts and the settings."""
 
-    def __init__(self, settings: Evaluation, statistics: Statistics, device: str) -> None:
+    def __init__(self, settings: Evaluation, statistics: Statistics, device: str, cache: Path | None = None) -> None:
         self.settings, self.statistics, self.device = settings, statistics, device
-        self.rows = sources.load_rows(settings.benchmark, "prompts")
+        self.rows = _rows(settings.benchmark)
         self.rows_sha256 = sources.content_digest(self.rows)
         self._prompts: dict[str, Stage] = {}
+        self.judging = Judging(settings.judge, device, cache)
 
     @property
     def name(self) -> str:
@@ -87,13 +91,33 @@ class Evaluator:
         identity = {"backend": "precomputed", "outputs_sha256": digest, "max_missing": max_missing}
         return Stage("generate", label, identity, {"prompts": self.plain_prompts()}, {"outputs": str(outputs)})
 
-    def judged(self, row: str, generate: Stage, baseline: Stage) -> Evaluated:
-        """The judge and aggregate stages of a row, against the completions of the baseline."""
-        names = {"model": row, "baseline": self.settings.judge.baseline}
-        inputs = {"completions": generate, "baseline": baseline, "prompts": generate.inputs["prompts"]}
-        judge = Stage("judge", row, judge_identity(self.settings.judge) | names, inputs)
-        aggregate = Stage("aggregate", row, self.statistics.model_dump(), {"verdicts": judge})
-        return Evaluated(self.name, generate, judge, aggregate)
+    def reference(self) -> Stage:
+        """The outputs that the benchmark brings along, as answers to its prompts."""
+        path = benchmarks.reference_outputs(self.settings.benchmark)
+        stage = self.stored(REFERENCE, path, files.sha256_file(path), 0.0)
+        stage.execution["only_asked"] = True
+        return stage
+
+    def judged(self, row: str, generate: Stage, baseline: Stage | None) -> Evaluated:
+        """The judge and aggregate stages of a row, against the completions of the baseline if its judge compares."""
+        turns = [generate]
+        if any("second_turn" in prompt for prompt in self.rows):
+            turns.append(second_turn(generate, self.rows, self.rows_sha256))
+        judge = self.judging.stage(row, turns, baseline)
+        return Evaluated(self.name, generate, judge, self._aggregate(row, judge))
+
+    def _aggregate(self, row: str, judge: Stage) -> Stage:
+        settings = self.statistics.model_dump()
+        if not isinstance(self.settings.judge, Rules):
+            settings["protocol"] = self.settings.judge.protocol
+            settings["version"] = getattr(self.settings.judge, "version", None)
+        return Stage("aggregate", row, settings, {"verdicts": judge})
+
+
+def _rows(benchmark: Benchmark) -> list[dict[str, Any]]:
+    if benchmarks.is_public(benchmark.source):
+        return benchmarks.load(benchmark)
+    return sources.load_rows(benchmark, "prompts")
 
 
 def tokenize_stage(
@@ -123,16 +147,3 @@ def prompt_limit(generate: Generate) -> int:
             f"generate.max_model_len ({generate.max_model_len})."
         )
     return limit
-
-
-def serving_dtype(dtype: str, device: str) -> str:
-    """``auto`` resolved for ``device``. Raises ConfigError for what cannot be proven there."""
-    if dtype == "auto":
-        return "bfloat16" if device == "cuda" else "float32"
-    if dtype == "bfloat16" and device == "cpu":
-        raise ConfigError(
-            "generate.dtype: bfloat16 is not served on a CPU: the output then depends on how prompts are batched, "
-            "and a weight swap cannot be proven.",
-            "use generate.dtype: auto",
-        )
-    return dtype

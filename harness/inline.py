@@ -25,6 +25,10 @@ def run(stage: Stage, store: Store, recipe: str, on_event: OnEvent = lambda even
     out = specs.directory(store, stage)
     if stage.kind == "generate":
         names, summary = _generate(stage, store, out, on_event)
+    elif stage.kind == "judge" and "judge" in stage.execution:
+        from harness.judges import stage as judges
+
+        names, summary = judges.run(stage, store, recipe, out, on_event)
     else:
         kinds = {"prompts": _prompts, "judge": _judge, "aggregate": _aggregate}
         names, summary = kinds[stage.kind](stage, store, out)
@@ -75,9 +79,9 @@ def completions_path(stage: Stage, store: Store) -> Path:
 
 
 def _aggregate(stage: Stage, store: Store, out: Path) -> Outcome:
-    from harness.aggregate import estimate
+    from harness import estimating
 
     verdicts = files.read_jsonl(specs.directory(store, stage.inputs["verdicts"]) / "verdicts.jsonl")
-    estimates = estimate(verdicts, seed=stage.identity["seed"], draws=stage.identity["bootstrap_draws"])
+    estimates = estimating.of_row(verdicts, stage.identity)
     files.write_json(out / "estimates.json", estimates)
     return ["estimates.json"], {"n": estimates["n"], "n_missing": estimates["n_missing"]}

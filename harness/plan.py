@@ -19,6 +19,7 @@ from harness.errors import BridgebenchError, ConfigError, did_you_mean
 from harness.evaluation import Evaluated, Evaluator
 from harness.external_rows import Candidate, candidate, convert_stage
 from harness.inspection import Requirements
+from harness.judges.settings import REFERENCE
 from harness.stage import Stage, in_order
 
 BASE_ROW = "base"
@@ -64,7 +65,9 @@ class Plan:
     base: models.ResolvedModel | None
     rows: list[Row]
     prompt_counts: dict[str, int]
-    """Benchmark → prompts."""
+    """Benchmark → number of prompts."""
+    prompts: dict[str, list[dict[str, Any]]]
+    """Benchmark → its prompts' rows."""
     refused: dict[str, BridgebenchError] = field(default_factory=dict)
     """External rows that cannot be laid out, and why; the others are not held up by them."""
 
@@ -89,13 +92,15 @@ def make_plan(recipe: Recipe, cache: Path, device: str | None = None) -> Plan:
     planner = _Planner(recipe, base, cache, device or device_kind())
     rows = planner.rows()
     counts = {evaluator.name: len(evaluator.rows) for evaluator in planner.evaluators}
-    return Plan(recipe, base, rows, counts, planner.refused)
+    prompts = {evaluator.name: evaluator.rows for evaluator in planner.evaluators}
+    return Plan(recipe, base, rows, counts, prompts, planner.refused)
 
 
 class _Planner:
     def __init__(self, recipe: Recipe, base: models.ResolvedModel | None, cache: Path, device: str) -> None:
         self.recipe, self.cache, self.device = recipe, cache, device
-        self.evaluators = [Evaluator(settings, recipe.statistics, device) for settings in recipe.evaluations.values()]
+        evaluations = recipe.evaluations.values()
+        self.evaluators = [Evaluator(settings, recipe.statistics, device, cache) for settings in evaluations]
         self.requirements = Requirements(
             backends=tuple(sorted({evaluator.settings.generate.backend for evaluator in self.evaluators})),
             conversations=inspection.shapes([row["messages"] for each in self.evaluators for row in each.rows]),
@@ -166,15 +171,22 @@ class _Planner:
                 self.refused[name] = error
         return found
 
-    def _baseline(self, evaluator: Evaluator, generated: dict[str, Stage]) -> Stage:
-        """The completions that every row of the benchmark is compared with. Raises ConfigError for an unknown row."""
+    def _baseline(self, evaluator: Evaluator, generated: dict[str, Stage]) -> Stage | None:
+        """The completions that every row of the benchmark is compared with; None if its judge rates each row alone.
+
+        Raises ConfigError for an unknown row.
+        """
         name = evaluator.settings.judge.baseline
+        if name is None:
+            return None
+        if name == REFERENCE and name not in generated:
+            return evaluator.reference()
         if name in self.refused:
             raise self.refused[name]
         if name not in generated:
             raise ConfigError(
                 f'judge.baseline: there is no row "{name}".{did_you_mean(name, generated)}',
-                f"rows: {', '.join(generated) or 'none'}",
+                f"rows: {', '.join(generated) or 'none'}; {REFERENCE} stands for the benchmark's own outputs",
             )
         return generated[name]
 

@@ -199,6 +199,10 @@ def describe(event: dict[str, Any], *, with_count: bool = True) -> str:
         parts.append(f"loss {event['loss']:.3f}")
     if event.get("tokens_per_second"):
         parts.append(f"{event['tokens_per_second']:.0f} tokens/s")
+    if event.get("tokens"):
+        parts.append(f"{event['tokens']:,} tokens")
+    if event.get("money") is not None:
+        parts.append(f"{event['money']:.4f} {event.get('currency') or ''}".strip())
     return " · ".join(parts)
 
 

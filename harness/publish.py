@@ -27,6 +27,7 @@ EVIDENCE: dict[str, list[str]] = {
     "reference": [],
     "train": ["metrics.jsonl"],
     "generate": ["completions.jsonl"],
+    "scores": ["scores.jsonl"],
     "judge": inline.JUDGE_FILES,
     "aggregate": ["estimates.json"],
 }
@@ -66,7 +67,7 @@ def _copy_evidence(stage: Stage, store: Store, target: Path) -> None:
     source = specs.directory(store, stage)
     target.mkdir(parents=True)
     shutil.copyfile(source / MANIFEST, target / MANIFEST)
-    for name in EVIDENCE[stage.kind]:
+    for name in (name for name in EVIDENCE[stage.kind] if (source / name).exists()):
         data = (source / name).read_bytes()
         files.write_bytes(target / f"{name}.gz", gzip.compress(data, 9, mtime=0))
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from harness.config import Recipe
 from harness.errors import ConfigError, did_you_mean
+from harness.judges.settings import PROTOCOLS
 
 Lines = dict[tuple[str, ...], int]
 SAVED = "recipes"
@@ -146,24 +147,40 @@ def _explain(error: ValidationError, path: Path, values: dict[str, Any], lines: 
 
 
 def _explain_one(item: Any, lines: Lines) -> str:
-    location = tuple(str(part) for part in item["loc"] if str(part) != "[key]")
+    location = _written(tuple(str(part) for part in item["loc"] if str(part) != "[key]"))
     known_line = next((lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), None)
     where = f"line {known_line}: " if known_line else ""
     dotted = ".".join(location) or "recipe"
     if item["type"] == "extra_forbidden":
-        return f'{where}unknown key "{dotted}".{did_you_mean(location[-1], _keys_beside(location))}'
+        return f'{where}unknown key "{dotted}".{did_you_mean(location[-1], _keys_beside(item["loc"]))}'
     if item["type"] == "missing":
         return f'{where}"{dotted}" is missing.'
+    if item["type"] == "union_tag_invalid":
+        given = str(item["ctx"]["tag"])
+        known = ", ".join(PROTOCOLS)
+        return f'{where}{dotted}: there is no protocol "{given}".{did_you_mean(given, PROTOCOLS)} There are {known}.'
     message = item["msg"].removeprefix("Value error, ")
     shown = "" if isinstance(item.get("input"), dict) else f" (it is {item.get('input')!r})"
     return f"{where}{dotted}: {message}{shown}"
 
 
-def _keys_beside(location: tuple[str, ...]) -> list[str]:
+def _written(location: tuple[str, ...]) -> tuple[str, ...]:
+    """The location as the recipe writes it, without the protocol that pydantic names after ``judge``."""
+    return tuple(
+        part
+        for number, part in enumerate(location)
+        if not (number and location[number - 1] == "judge" and part in PROTOCOLS)
+    )
+
+
+def _keys_beside(location: tuple[Any, ...]) -> list[str]:
     """The keys that would have been valid where ``location``'s last part stands."""
     model: Any = Recipe
-    for part in location[:-1]:
-        if part in getattr(model, "model_fields", {}):
+    parts = [str(part) for part in location]
+    for number, part in enumerate(parts[:-1]):
+        if number and parts[number - 1] == "judge" and part in PROTOCOLS:
+            model = PROTOCOLS[part]
+        elif part in getattr(model, "model_fields", {}):
             model = _inner_model(model.model_fields[part].annotation)
         # a name inside a mapping (variants.sft): the mapping's value type is already reached
     return list(getattr(model, "model_fields", {}))

@@ -28,6 +28,10 @@ def directory(store: Store, stage: Stage) -> Path:
     return store.path(stage.kind, stage.key)
 
 
+CONTENT = ("rows_sha256", "turn", "questions")
+"""Of a tokenize stage's identity: what its rows are, which the trainers read from the rows themselves."""
+
+
 def trainer_spec(stage: Stage, store: Store, recipe: str) -> dict[str, Any]:
     """The SPEC.json of ``python -m trainers`` for a convert, tokenize, reference, train or analyze stage."""
     out = directory(store, stage)
@@ -39,7 +43,7 @@ def trainer_spec(stage: Stage, store: Store, recipe: str) -> dict[str, Any]:
     spec["model"] = str(directory(store, stage.inputs["model"]) / "checkpoint")
     settings = dict(stage.identity)
     if stage.kind == "tokenize":
-        own = {name: value for name, value in settings.items() if name != "rows_sha256"}
+        own = {name: value for name, value in settings.items() if name not in CONTENT}
         return spec | {"rows": str(out / "rows.jsonl")} | own
     spec["data"] = str(directory(store, stage.inputs["data"]))
     if stage.kind == "train":

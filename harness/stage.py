@@ -21,6 +21,7 @@ STAGE_VERSIONS = {
     "reference": 2,
     "train": 2,
     "generate": 1,
+    "scores": 1,
     "judge": 2,
     "analyze": 1,
     "aggregate": 3,

@@ -23,6 +23,7 @@ FOLDERS = {
     "reference": "reference",
     "train": "train",
     "generate": "generate",
+    "scores": "scores",
     "judge": "judge",
     "analyze": "analyze",
     "aggregate": "aggregate",

@@ -93,7 +93,7 @@ def _verify_evidence(name: str, directory: Path, manifest: dict[str, Any]) -> li
 
 
 def _verify_row(row: dict[str, Any], evidence: Path) -> list[Problem]:
-    from harness.aggregate import estimate
+    from harness import estimating
 
     name = f"row {row['row']}"
     keys = row["stage_keys"]
@@ -101,7 +101,7 @@ def _verify_row(row: dict[str, Any], evidence: Path) -> list[Problem]:
         return [Problem(name, "its verdicts are not among the evidence")]
     settings = files.read_json(evidence / keys["aggregate"] / MANIFEST)["identity"]
     verdicts = files.read_jsonl(evidence / keys["judge"] / "verdicts.jsonl.gz")
-    fresh = estimate(verdicts, seed=settings["seed"], draws=settings["bootstrap_draws"])
+    fresh = estimating.of_row(verdicts, settings)
     return [
         Problem(f"{name}.{key}", f"the board says {row.get(key)}, the verdicts give {value}")
         for key, value in fresh.items()

@@ -63,13 +63,15 @@ class Endpoint:
             identity = json.dumps(body["messages"])
             self.requests[identity] += 1
             self.bodies.append(body)
-            return await self._reply(writer, body, self.behave(body, self.requests[identity]))
+            return await self._reply(reader, writer, body, self.behave(body, self.requests[identity]))
         finally:
             self.now -= 1
 
-    async def _reply(self, writer: asyncio.StreamWriter, body: dict[str, Any], reply: Reply) -> bool:
+    async def _reply(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: dict[str, Any], reply: Reply
+    ) -> bool:
         if isinstance(reply, str):
-            return await self._misbehave(writer, body, reply)
+            return await self._misbehave(reader, writer, body, reply)
         if isinstance(reply, bytes):
             self._count(body, 1)
             await _send(writer, 200, reply)
@@ -94,7 +96,9 @@ class Endpoint:
         usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
         return {"model": "the-judge-0001", "choices": [choice], "usage": usage}
 
-    async def _misbehave(self, writer: asyncio.StreamWriter, body: dict[str, Any], word: str) -> bool:
+    async def _misbehave(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: dict[str, Any], word: str
+    ) -> bool:
         kind, _, argument = word.partition(":")
         if kind == "429":
             headers = f"Retry-After: {argument}\r\n" if argument else ""
@@ -107,7 +111,7 @@ class Endpoint:
             return True
         self._count(body, body["max_tokens"])
         if kind == "hang":
-            await asyncio.sleep(30)
+            await reader.read(1)  # until the other side gives up
         if kind == "cut":
             writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{"choices": [')
             await writer.drain()

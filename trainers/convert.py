@@ -36,7 +36,8 @@ def convert(spec: Convert) -> None:
     if spec.source.chat_template is not None:
         set_template(temporary, spec.source.chat_template)
     _require_stop_token(temporary)
-    write_probe(temporary)
+    if spec.source.head is None:
+        write_probe(temporary)
     shutil.rmtree(target, ignore_errors=True)
     temporary.replace(target)
     weights = sum(path.stat().st_size for path in target.glob("*.safetensors"))

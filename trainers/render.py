@@ -85,6 +85,12 @@ class Renderer:
         if bos is not None and ids[:2] == [bos, bos]:
             raise TrainerError("the rendered text begins with two BOS tokens.", "take one out of the chat template")
 
+    def continuation(self, text: str, ids: Ids, more: str) -> Ids:
+        """Token ids that ``more`` adds to the rendered ``text``, whose own are ``ids``."""
+        whole = self.encode(text + more)
+        self._require_beginning(ids, whole, "prompt", f"prompt and {more!r}")
+        return whole[len(ids) :]
+
     def texts(self, messages: Messages, *, every_turn: bool) -> list[str]:
         """Prompt and whole text of each trained turn, one pair after another."""
         turns = [number for number, message in enumerate(messages) if message["role"] == "assistant"]

@@ -43,6 +43,8 @@ class Source(Strict):
     """A Jinja file that replaces the source's own."""
     name: str | None = None
     seed: int = 0
+    head: Literal["reward"] | None = None
+    """A sequence-classification checkpoint with one output; it predicts no tokens, so it has no probe."""
 
 
 class Convert(Common):

@@ -78,7 +78,7 @@ def preview(tokenizer: Any, token_ids: list[int]) -> str:
 def _prompt_lines(run: Run, renderer: Renderer, seen: Seen) -> Iterator[str]:
     for row in read_rows(run.spec.rows, "prompts"):
         with naming(row["id"]):
-            text = renderer.text(row["messages"], prompt=True)
+            text = renderer.text(row["messages"], prompt=not row.get("complete"))
             ids = renderer.encode(text)
         if len(ids) > run.spec.max_length:
             raise TrainerError(
@@ -92,6 +92,10 @@ def _prompt_lines(run: Run, renderer: Renderer, seen: Seen) -> Iterator[str]:
         seen.longest = max(seen.longest, len(ids))
         digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
         prompt = {"prompt_id": row["id"], "messages": row["messages"], "token_ids": ids, "rendered_sha256": digest}
+        if "temperature" in row:
+            prompt["temperature"] = row["temperature"]
+        if "continuations" in row:
+            prompt["continuation_ids"] = [renderer.continuation(text, ids, each) for each in row["continuations"]]
         yield json.dumps(prompt, ensure_ascii=False) + "\n"
 
 

@@ -53,6 +53,12 @@ class Engine(Protocol):
     def decode(self, token_ids: list[int], *, keep_special: bool) -> str:
         """Token ids → text by the checkpoint's tokenizer."""
 
+    def score(self, prompts: list[list[int]], continuations: list[list[list[int]]]) -> list[list[float]]:
+        """Natural log-probability of each of a prompt's continuations (token ids), as one batch."""
+
+    def rewards(self, texts: list[list[int]]) -> list[float]:
+        """The scalar that a reward model gives each text (token ids)."""
+
 
 def stop_ids(checkpoint: Path) -> list[int]:
     """Token ids that end a turn, from ``generation_config.json``. Raises IntegrityError where none is named."""

@@ -8,6 +8,7 @@ killed job is continued by the same command, and gives what an undisturbed one g
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -35,6 +36,11 @@ class GenerateStage:
     model_key: str
     identity: dict[str, Any]
     record: dict[str, Any]
+
+    @property
+    def result(self) -> str:
+        """The file that a finished stage has: completions, or scores of a judge."""
+        return "scores.jsonl" if self.record["kind"] == "scores" else "completions.jsonl"
 
     @property
     def sampling(self) -> Sampling:
@@ -118,6 +124,10 @@ def run(stages: list[GenerateStage], execution: dict[str, Any]) -> int:
 def make_engine(identity: dict[str, Any], execution: dict[str, Any]) -> Engine:
     """The engine that ``identity`` names. Raises EnvironmentFault where its package or the memory for it is missing."""
     if identity["backend"] == "transformers":
+        if identity.get("head") == "reward":
+            from harness.backends.reward_engine import RewardEngine
+
+            return RewardEngine(identity["dtype"], identity["device"])
         from harness.backends.transformers_engine import TransformersEngine
 
         return TransformersEngine(identity["dtype"], identity["device"], identity["max_model_len"])
@@ -128,7 +138,7 @@ def make_engine(identity: dict[str, Any], execution: dict[str, Any]) -> Engine:
         identity["device"],
         identity["max_model_len"],
         kv_cache_gib=execution["kv_cache_gib"],
-        seed=identity["sampling"]["seed"],
+        seed=identity.get("sampling", {}).get("seed", 0),
         refresh_head=execution.get("refresh_head", True),
     )
 
@@ -148,17 +158,42 @@ def _load(engine: Engine, checkpoint: Path) -> None:
 
 
 def _chunks(prompts: list[Prompt], size: int) -> list[list[Prompt]]:
-    return [prompts[start : start + size] for start in range(0, len(prompts), size)]
+    """Batches in canonical order; prompts that a benchmark answers at different temperatures are not mixed."""
+    groups: dict[float | None, list[Prompt]] = {}
+    for prompt in prompts:
+        groups.setdefault(prompt.get("temperature"), []).append(prompt)
+    return [group[start : start + size] for group in groups.values() for start in range(0, len(group), size)]
 
 
 def _complete_chunk(engine: Engine, stage: GenerateStage, number: int, prompts: list[Prompt]) -> None:
+    if stage.record["kind"] == "scores":
+        files.write_jsonl(stage.chunk_path(number), _scores(engine, prompts))
+        return
     seed = stage.sampling.seed * 1_000_003 + number
-    generated = engine.generate([prompt["token_ids"] for prompt in prompts], stage.sampling, seed)
-    rows = [completion(engine, stage, prompt, answer) for prompt, answer in zip(prompts, generated, strict=True)]
+    sampling = stage.sampling
+    if (temperature := prompts[0].get("temperature")) is not None:
+        sampling = dataclasses.replace(sampling, temperature=temperature)
+    generated = engine.generate([prompt["token_ids"] for prompt in prompts], sampling, seed)
+    rows = [
+        completion(engine, stage, prompt, answer, sampling) for prompt, answer in zip(prompts, generated, strict=True)
+    ]
     files.write_jsonl(stage.chunk_path(number), rows)
 
 
-def completion(engine: Engine, stage: GenerateStage, prompt: Prompt, answer: Generated) -> dict[str, Any]:
+def _scores(engine: Engine, prompts: list[Prompt]) -> list[dict[str, Any]]:
+    """``{id, logprobs}`` of each question's continuations, or ``{id, reward}`` of each text."""
+    ids = [prompt["token_ids"] for prompt in prompts]
+    rows = [{"id": prompt["prompt_id"], "prompt_tokens": len(prompt["token_ids"])} for prompt in prompts]
+    if "continuation_ids" not in prompts[0]:
+        rewards = engine.rewards(ids)
+        return [row | {"reward": reward} for row, reward in zip(rows, rewards, strict=True)]
+    found = engine.score(ids, [prompt["continuation_ids"] for prompt in prompts])
+    return [row | {"logprobs": logprobs} for row, logprobs in zip(rows, found, strict=True)]
+
+
+def completion(
+    engine: Engine, stage: GenerateStage, prompt: Prompt, answer: Generated, sampling: Sampling
+) -> dict[str, Any]:
     """One line of ``completions.jsonl``."""
     identity = (
         f"{stage.model_key}\n{prompt['prompt_id']}\n{prompt['rendered_sha256']}\n{files.canonical_json(stage.identity)}"
@@ -173,7 +208,7 @@ def completion(engine: Engine, stage: GenerateStage, prompt: Prompt, answer: Gen
         "finish_reason": answer.finish_reason,
         "prompt_tokens": len(prompt["token_ids"]),
         "completion_tokens": len(answer.token_ids),
-        "sampling": stage.identity["sampling"],
+        "sampling": dataclasses.asdict(sampling),
         "model_key": stage.model_key,
         "error": None,
     }
@@ -181,15 +216,15 @@ def completion(engine: Engine, stage: GenerateStage, prompt: Prompt, answer: Gen
 
 def _finish(stage: GenerateStage, chunks: int, started: str, seconds: float, proof: dict[str, Any]) -> None:
     rows = [row for number in range(chunks) for row in files.read_jsonl(stage.chunk_path(number))]
-    files.write_jsonl(stage.directory / "completions.jsonl", rows)
+    files.write_jsonl(stage.directory / stage.result, rows)
     summary = {
         "prompts": len(rows),
         "prompt_tokens": sum(row["prompt_tokens"] for row in rows),
-        "completion_tokens": sum(row["completion_tokens"] for row in rows),
-        "truncated": sum(row["finish_reason"] == "length" for row in rows),
+        "completion_tokens": sum(row.get("completion_tokens", 0) for row in rows),
+        "truncated": sum(row.get("finish_reason") == "length" for row in rows),
         "serving": proof,
     }
-    store.write_manifest(stage.directory, stage.record, ["completions.jsonl"], summary, started, seconds)
+    store.write_manifest(stage.directory, stage.record, [stage.result], summary, started, seconds)
     shutil.rmtree(stage.directory / "chunks", ignore_errors=True)
     _event(event="done", directory=str(stage.directory), summary=summary)
 

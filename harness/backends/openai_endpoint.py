@@ -96,7 +96,7 @@ def _request(stage: Stage) -> Callable[[Line], ChatRequest]:
         return ChatRequest(
             prompt["messages"],
             max_tokens=sampling["max_new_tokens"],
-            temperature=sampling["temperature"],
+            temperature=prompt.get("temperature", sampling["temperature"]),
             top_p=sampling["top_p"],
             seed=sampling["seed"],
         )

@@ -29,7 +29,11 @@ def complete(stage: Stage, prompts: list[Line], out: Path) -> dict[str, Any]:
     source, allowed = Path(stage.execution["outputs"]), stage.identity["max_missing"]
     if files.sha256_file(source) != stage.identity["outputs_sha256"]:
         raise ConfigError(f"{source} was changed while this ran.", "run again")
-    found = match(read(source), prompts, source, allowed)
+    lines = read(source)
+    if stage.execution.get("only_asked"):  # a reference answers the whole benchmark, of which a part may be asked
+        names = {prompt["id"] for prompt in prompts} | {_text_name(alpaca_eval.instruction(p)) for p in prompts}
+        lines = [line for line in lines if _line_name(line) in names]
+    found = match(lines, prompts, source, allowed)
     rows = [_completion(stage, prompt, line) for prompt, line in zip(prompts, found, strict=True)]
     files.write_jsonl(out / "completions.jsonl", rows)
     lacking = sum(line is None for line in found)
@@ -41,17 +45,34 @@ def read(path: Path) -> list[Line]:
     try:
         data = path.read_bytes()
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
-        lines = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines()]
+        found = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines()]
     except (ValueError, gzip.BadGzipFile, EOFError) as error:
         raise ConfigError(f"{path} is neither a JSON list nor JSON Lines: {error}.", FORMS) from None
-    if not lines:
+    if not found:
         raise ConfigError(f"{path} holds no outputs.", FORMS)
+    lines: list[Line] = [_plain(line) for line in found]
     for number, line in enumerate(lines):
         if not isinstance(line, dict) or not isinstance(line.get("output", line.get("text")), str):
             raise ConfigError(f"{path}, output {number}: it has no text.", FORMS)
         if "instruction" not in line and "prompt_id" not in line:
             raise ConfigError(f"{path}, output {number}: it names no instruction.", FORMS)
     return lines
+
+
+def _plain(line: Any) -> Any:
+    """An answer as Arena-Hard and MT-Bench store it (``choices``; v2 ``messages``) in our form; others as they are."""
+    try:
+        if "choices" in line and ("question_id" in line or "uid" in line):
+            turns = [turn["content"] if isinstance(turn, dict) else turn for turn in line["choices"][0]["turns"]]
+            name = str(line.get("question_id", line.get("uid")))
+            return {"prompt_id": name, "text": turns[0], "turns": turns, "generator": line.get("model_id")}
+        if "messages" in line and "uid" in line:
+            said = line["messages"][-1]["content"]
+            text = said["answer"] if isinstance(said, dict) else said
+            return {"prompt_id": str(line["uid"]), "text": text, "generator": line.get("model")}
+    except (KeyError, IndexError, TypeError):
+        pass  # told below: it has no text
+    return line
 
 
 FORMS = (
@@ -70,7 +91,7 @@ def match(lines: list[Line], prompts: list[Line], source: Path, allowed: float =
     waiting: dict[str, list[Line]] = {}
     for line in lines:
         waiting.setdefault(_line_name(line), []).append(line)
-    by_id = "prompt_id" in lines[0]
+    by_id = bool(lines) and "prompt_id" in lines[0]
     found: list[Line | None] = []
     for prompt in prompts:
         queue = waiting.get(prompt["id"] if by_id else _text_name(alpaca_eval.instruction(prompt)), [])
@@ -147,4 +168,4 @@ def _completion(stage: Stage, prompt: Line, line: Line | None) -> Line:
 
 def texts(path: Path) -> Iterator[str]:
     """The output texts of a file, in its order."""
-    yield from (line.get("output", line.get("text")) for line in read(path))
+    yield from (str(line.get("output", line.get("text"))) for line in read(path))

@@ -86,3 +86,23 @@ class TransformersEngine:
             token_ids, skip_special_tokens=not keep_special, clean_up_tokenization_spaces=False
         )
         return text
+
+    def score(self, prompts: list[list[int]], continuations: list[list[list[int]]]) -> list[list[float]]:
+        """Log-probs of continuations, one text after another: without padding, the batch cannot change them."""
+        return [
+            [self._tail_logprob(prompt, continuation) for continuation in own]
+            for prompt, own in zip(prompts, continuations, strict=True)
+        ]
+
+    def _tail_logprob(self, prompt: list[int], continuation: list[int]) -> float:
+        import torch
+
+        ids = torch.tensor([prompt + continuation], device=self.device)
+        with torch.inference_mode():
+            logits = self.model(ids, logits_to_keep=len(continuation) + 1).logits[0, :-1].float()  # (len, V)
+        chosen = logits.log_softmax(-1).gather(-1, ids[0, -len(continuation) :, None])
+        return float(chosen.sum())
+
+    def rewards(self, texts: list[list[int]]) -> list[float]:
+        """Not offered: a reward model has another head (see `harness.backends.reward_engine`)."""
+        raise NotImplementedError

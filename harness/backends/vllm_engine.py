@@ -120,3 +120,26 @@ class VllmEngine:
             token_ids, skip_special_tokens=not keep_special, clean_up_tokenization_spaces=False
         )
         return text
+
+    def score(self, prompts: list[list[int]], continuations: list[list[list[int]]]) -> list[list[float]]:
+        """Log-probs of continuations as the engine assigns them to the tokens of a prompt: nothing is sampled."""
+        from vllm import SamplingParams
+
+        self.llm.reset_prefix_cache()
+        how = SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0, detokenize=False)
+        texts = [
+            {"prompt_token_ids": prompt + continuation}
+            for prompt, own in zip(prompts, continuations, strict=True)
+            for continuation in own
+        ]
+        answers = iter(self.llm.generate(texts, how, use_tqdm=False))
+        return [[_tail_logprob(next(answers), continuation) for continuation in own] for own in continuations]
+
+    def rewards(self, texts: list[list[int]]) -> list[float]:
+        """Not offered: reward models are scored by transformers."""
+        raise NotImplementedError
+
+
+def _tail_logprob(answer: Any, continuation: list[int]) -> float:
+    steps = answer.prompt_logprobs[-len(continuation) :]
+    return float(sum(step[token].logprob for step, token in zip(steps, continuation, strict=True)))

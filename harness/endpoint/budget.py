@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from harness.endpoint.messages import Usage
 from harness.endpoint.settings import BudgetCap, EndpointSettings, Price
@@ -142,51 +142,57 @@ class _Ledger:
     """Append-only lines ``{"id", "tokens", "money"}``; the last line of an id counts. Shared by ``flock``."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self.entries: dict[str, Spent] = {}
-        self.offset = 0
         self.sum = Spent()
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        self._file = path.open("ab+", buffering=0)
+        self._offset = 0
+
+    def __del__(self) -> None:
+        self._file.close()
 
     def total(self) -> Spent:
         return self.sum
 
     def catch_up(self) -> None:
         """Read what other runs have written since the last look."""
-        with self.path.open("rb") as handle:
-            handle.seek(self.offset)
-            for line in handle:
-                if not line.endswith(b"\n"):
-                    break  # torn: the writer is gone or still writing
-                self.offset += len(line)
-                self._take(line)
+        if os.fstat(self._file.fileno()).st_size == self._offset:
+            return
+        self._file.seek(self._offset)
+        data = self._file.read()
+        whole = data[: data.rfind(b"\n") + 1]  # a torn end: its writer is gone or still writing
+        self._offset += len(whole)
+        for line in whole.splitlines():
+            self._take(line)
 
     def reserve(self, identity: str, worst: Spent, cap: BudgetCap) -> bool:
         """Append a reservation if it fits under ``cap``, as one step among all processes."""
-        with self._locked() as handle:
-            self.catch_up()
+        with self._locked():
             if not _fits(_sum([self.sum, worst]), cap):
                 return False
-            handle.write(_line(identity, worst))
+            self._write(_line(identity, worst))
         return True
 
     def append(self, identity: str, used: Spent) -> None:
         """Write what a reservation came to."""
-        with self._locked() as handle:
-            handle.write(_line(identity, used))
-        self.catch_up()
+        with self._locked():
+            self._write(_line(identity, used))
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[IO[bytes]]:
-        """The file open for appending, the lock held, at the beginning of a line."""
-        with self.path.open("ab+") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            if handle.tell():
-                handle.seek(-1, os.SEEK_END)
-                if handle.read(1) != b"\n":
-                    handle.write(b"\n")  # a writer was killed in the middle of its line
-            yield handle
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock, with everything read and the file at the beginning of a line."""
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            self.catch_up()
+            if os.fstat(self._file.fileno()).st_size > self._offset:
+                self._write(b"\n")  # a writer was killed in the middle of its line
+            yield
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def _write(self, line: bytes) -> None:
+        self._file.write(line)
+        self.catch_up()
 
     def _take(self, line: bytes) -> None:
         try:

@@ -22,6 +22,7 @@ from harness.stage import Stage, in_order
 from harness.store import Store
 
 TRAINER_KINDS = ("convert", "tokenize", "reference", "train", "analyze")
+ENGINE_KINDS = ("generate", "scores")
 DRIVER_KINDS = ("prompts", "generate", "judge", "aggregate")
 ENGINES = ("vllm", "transformers")
 
@@ -30,7 +31,7 @@ def worker(stage: Stage) -> str:
     """Who runs a stage: ``trainer``, ``engine``, or the ``driver`` itself (endpoints and stored outputs included)."""
     if stage.kind in TRAINER_KINDS:
         return "trainer"
-    return "engine" if stage.kind == "generate" and stage.identity["backend"] in ENGINES else "driver"
+    return "engine" if stage.kind in ENGINE_KINDS and stage.identity["backend"] in ENGINES else "driver"
 
 
 class LocalExecutor:
@@ -79,7 +80,7 @@ class LocalExecutor:
 
     def _inline(self, waiting: list[Stage]) -> list[Stage]:
         ready, rest = _ready(waiting, "driver", chained=True)
-        for stage in sorted(ready, key=lambda stage: DRIVER_KINDS.index(stage.kind)):
+        for stage in ready:  # in an order in which they can run: a second turn's prompts follow first answers
             self._one(stage, self._run_inline)
         return rest
 

@@ -184,7 +184,7 @@ def _table(board: Board, rows: list[Row], references: list[Row], metrics: list[M
     if whole:
         lines += [_reference_line(board, row, metrics, panel) for row in references]
     else:
-        lines.sort(key=lambda line: line["failed"] is not None or -float(line["cells"][0]["sort"] or -1))
+        lines.sort(key=lambda line: line["failed"] is not None or -_first_value(line))
     return {"panel": panel, "columns": columns, "lines": lines, "whole": whole}
 
 
@@ -249,3 +249,8 @@ def facts(board: Board, rows: list[Row]) -> list[View]:
             }
         )
     return found
+
+
+def _first_value(line: Row) -> float:
+    """What a line is sorted by; a board without any rate (ratings alone) keeps its order."""
+    return float((line["cells"][0]["sort"] if line["cells"] else None) or -1)
