@@ -23,7 +23,6 @@ from harness.store import Store
 
 TRAINER_KINDS = ("convert", "tokenize", "reference", "train", "analyze")
 ENGINE_KINDS = ("generate", "scores")
-DRIVER_KINDS = ("prompts", "generate", "judge", "aggregate")
 ENGINES = ("vllm", "transformers")
 
 
