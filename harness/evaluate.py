@@ -111,7 +111,7 @@ def _add_settings(values: dict[str, Any], request: Request) -> None:
             values.setdefault("benchmarks", {}).setdefault(label, {"source": source, **rows})
     judge = values.setdefault("judge", {})
     if request.judge is not None:
-        judge["name"] = request.judge
+        judge["name" if request.judge == "rules" else "protocol"] = request.judge
     if request.baseline is not None:
         judge["baseline"] = request.baseline
     elif "extends" not in values and not values.get("base"):

@@ -78,6 +78,7 @@ def _directory_checks(path: Path, needs: Requirements, template: str | None) -> 
         lambda: _quantised(config),
         lambda: _architecture(config, needs),
         lambda: _vocabulary(path, config),
+        lambda: _ends(path, config),
         lambda: _reads_chats(path, needs, template),
     ]
 
@@ -145,7 +146,6 @@ def _vocabulary(path: Path, config: dict[str, Any]) -> None:
     if rows is not None and declared is not None and rows != declared:
         raise ConfigError(f"config.json says vocab_size {declared}, but the embedding has {rows} rows.")
     _fits(_largest_token(path), rows)
-    _ends(path, config, rows)
 
 
 def _embedding_rows(tensors: dict[str, dict[str, Any]]) -> int | None:
@@ -171,8 +171,9 @@ def _fits(largest: int | None, rows: int | None) -> None:
         )
 
 
-def _ends(path: Path, config: dict[str, Any], rows: int | None) -> None:
+def _ends(path: Path, config: dict[str, Any]) -> None:
     """The end-of-turn ids, wherever they are named; converting takes the tokenizer's where neither config has any."""
+    rows = _embedding_rows(headers.sharded(path))
     named = read(path / "generation_config.json").get("eos_token_id", config.get("eos_token_id"))
     if named is None and not _special(path).get("eos_token"):
         raise ConfigError(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ def complete(stage: Stage, prompts: list[Line], out: Path) -> dict[str, Any]:
 
     Raises ConfigError where the file has changed since the plan or does not fit ``prompts`` (see `match`).
     """
-    source, allowed = Path(stage.execution["outputs"]), stage.identity["max_missing"]
+    source, allowed = Path(stage.execution["outputs"]), stage.identity.get("max_missing", 0.0)
     if files.sha256_file(source) != stage.identity["outputs_sha256"]:
         raise ConfigError(f"{source} was changed while this ran.", "run again")
     found = match(read(source), prompts, source, allowed)
@@ -143,8 +142,3 @@ def _completion(stage: Stage, prompt: Line, line: Line | None) -> Line:
         "model_key": given.get("model_key"),
         "error": "missing from the stored outputs" if line is None else given.get("error"),
     }
-
-
-def texts(path: Path) -> Iterator[str]:
-    """The output texts of a file, in its order."""
-    yield from (line.get("output", line.get("text")) for line in read(path))
