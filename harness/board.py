@@ -12,7 +12,7 @@ from harness.stage import Stage
 from harness.store import Store
 
 BOARD_MANIFEST = "board.json"
-CODE_VERSION = 2
+CODE_VERSION = 3
 
 
 def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:
@@ -29,8 +29,9 @@ def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:
     verdicts = {row.name: _read(store, row.judge, "verdicts.jsonl") for row in done}
     comparison = compare(verdicts, seed=plan.recipe.statistics.seed)
     rows = [_row(row, store, failed[row.name], comparison) for row in plan.rows]
-    samples = {row.name: _samples(row, plan, store, verdicts[row.name]) for row in done}
-    leaderboard.build(_board(plan, store, done, comparison), rows, samples, destination)
+    samples = {row.name: _samples(row, store, verdicts[row.name]) for row in done}
+    stages = {row.name: _stages(row, store) for row in done}
+    leaderboard.build(_board(plan, store, done, comparison), rows, samples, destination, stages=stages)
     files.write_json(destination / BOARD_MANIFEST, {"key": key})
     return destination
 
@@ -81,25 +82,22 @@ def _training_figures(row: Row, store: Store) -> dict[str, Any]:
     }
 
 
-def _samples(row: Row, plan: Plan, store: Store, verdicts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    own = {line["prompt_id"]: line for line in files.read_jsonl(inline.completions_path(row.generate, store))}
-    other_stage = row.judge.inputs["baseline"]
-    other = {line["prompt_id"]: line for line in files.read_jsonl(inline.completions_path(other_stage, store))}
-    return [
-        {
-            "prompt_id": verdict["prompt_id"],
-            "part": verdict["part"],
-            "family": verdict["family"],
-            "prompt": own[verdict["prompt_id"]]["messages"][-1]["content"],
-            "completion": own[verdict["prompt_id"]]["text"],
-            "baseline_completion": other[verdict["prompt_id"]]["text"],
-            "score": verdict["score"],
-            "preference": verdict["preference"],
-            "finish_reason": own[verdict["prompt_id"]]["finish_reason"],
-            "completion_tokens": own[verdict["prompt_id"]]["completion_tokens"],
-        }
-        for verdict in verdicts
-    ]
+def _samples(row: Row, store: Store, verdicts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    from harness.leaderboard import samples
+
+    own = files.read_jsonl(inline.completions_path(row.generate, store))
+    return samples.gather(verdicts, own, files.read_jsonl(inline.completions_path(row.judge.inputs["baseline"], store)))
+
+
+def _stages(row: Row, store: Store) -> list[dict[str, Any]]:
+    """Manifests of the row's stages in their order, a training stage's with its ``metrics``."""
+    found = []
+    for name in row.stage_keys.values():
+        kind, key = name.split("/", 1)
+        metrics = store.path(kind, key) / "metrics.jsonl"
+        lines = files.read_jsonl(metrics) if metrics.is_file() else []
+        found.append((store.manifest(kind, key) or {"kind": kind, "key": key}) | {"metrics": lines})
+    return found
 
 
 def _board(plan: Plan, store: Store, done: list[Row], comparison: dict[str, Any]) -> dict[str, Any]:
