@@ -12,7 +12,7 @@ from harness.stage import Stage
 from harness.store import Store
 
 BOARD_MANIFEST = "board.json"
-CODE_VERSION = 3
+CODE_VERSION = 4
 PROVENANCE = ("commit", "dirty", "command", "versions", "machine", "finished")
 
 
@@ -32,8 +32,9 @@ def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:
     }
     rows = [_row(row, store, failed[row.name], comparisons) for row in plan.rows]
     rows += [_refused(name, plan) for name in plan.refused]
-    samples = {row.name: [line for name in _names(plan) for line in _samples(row, name, store)] for row in done}
-    leaderboard.build(_board(plan, store, done, comparisons), rows, samples, destination)
+    samples = {row.name: _all_samples(row, store) for row in done}
+    stages = {row.name: _stages(row, store) for row in done}
+    leaderboard.build(_board(plan, store, done, comparisons), rows, samples, destination, stages=stages)
     files.write_json(destination / BOARD_MANIFEST, {"key": key})
     return destination
 
@@ -126,28 +127,35 @@ def _training_figures(row: Row, store: Store) -> dict[str, Any]:
     }
 
 
+def _all_samples(row: Row, store: Store) -> list[dict[str, Any]]:
+    """The samples of every benchmark; further ones' prompts are named after their benchmark, as ids may repeat."""
+    found: list[dict[str, Any]] = []
+    for name in row.evaluations:
+        mark = f"{name}/" if found else ""
+        found += [{**line, "prompt_id": f"{mark}{line['prompt_id']}"} for line in _samples(row, name, store)]
+    return found
+
+
 def _samples(row: Row, benchmark: str, store: Store) -> list[dict[str, Any]]:
+    from harness.leaderboard import samples
+
     evaluated = row.evaluations[benchmark]
-    verdicts = _read(store, evaluated.judge, "verdicts.jsonl")
-    own = {line["prompt_id"]: line for line in files.read_jsonl(inline.completions_path(evaluated.generate, store))}
-    other_stage = evaluated.judge.inputs["baseline"]
-    other = {line["prompt_id"]: line for line in files.read_jsonl(inline.completions_path(other_stage, store))}
-    return [
-        {
-            "benchmark": benchmark,
-            "prompt_id": verdict["prompt_id"],
-            "part": verdict["part"],
-            "family": verdict["family"],
-            "prompt": own[verdict["prompt_id"]]["messages"][-1]["content"],
-            "completion": own[verdict["prompt_id"]]["text"],
-            "baseline_completion": other[verdict["prompt_id"]]["text"],
-            "score": verdict["score"],
-            "preference": verdict["preference"],
-            "finish_reason": own[verdict["prompt_id"]]["finish_reason"],
-            "completion_tokens": own[verdict["prompt_id"]]["completion_tokens"],
-        }
-        for verdict in verdicts
-    ]
+    own, baseline = (
+        files.read_jsonl(inline.completions_path(stage, store))
+        for stage in (evaluated.generate, evaluated.judge.inputs["baseline"])
+    )
+    return samples.gather(_read(store, evaluated.judge, "verdicts.jsonl"), own, baseline)
+
+
+def _stages(row: Row, store: Store) -> list[dict[str, Any]]:
+    """Manifests of the row's stages in their order, a training stage's with its ``metrics``."""
+    found = []
+    for name in row.stage_keys.values():
+        kind, key = name.split("/", 1)
+        metrics = store.path(kind, key) / "metrics.jsonl"
+        lines = files.read_jsonl(metrics) if metrics.is_file() else []
+        found.append((store.manifest(kind, key) or {"kind": kind, "key": key}) | {"metrics": lines})
+    return found
 
 
 def _board(plan: Plan, store: Store, done: list[Row], comparisons: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import random
 import re
 import time
 from html.parser import HTMLParser
@@ -12,110 +11,32 @@ from html.parser import HTMLParser
 import pytest
 
 from harness import leaderboard
-from harness.aggregate import compare, estimate
 from harness.errors import BridgebenchError, ConfigError
-from harness.leaderboard import display, fields, pages
-
-HOSTILE = "<script>document.title='hacked'</script><img src=x onerror=\"document.title='hacked'\"></pre></article>"
-NAMES = ("base", "sft", "sft+dpo", "pearson-chi2")
-
-
-def verdicts(name, seed):
-    generator = random.Random(seed)
-    lines = []
-    for number in range(60):
-        score = 1.0 if generator.random() < 0.2 * seed else generator.choice([0.0, 0.5])
-        lines.append(
-            {
-                "prompt_id": f"p{number:02}",
-                "model": name,
-                "baseline": "base",
-                "preference": 0.5 if name == "base" else generator.choice([0.0, 0.5, 1.0]),
-                "score": score,
-                "part": ("in", "out", "retain")[number % 3],
-                "family": f"family-{number % 4}",
-                "length_model": generator.randrange(20, 200),
-                "length_baseline": generator.randrange(20, 200),
-                "completion_tokens": 12,
-                "truncated": number == 7,
-                "empty": False,
-            }
-        )
-    return lines
-
-
-def sample(number, completion):
-    return {
-        "prompt_id": f"p{number:02}",
-        "part": "in",
-        "family": "lists",
-        "prompt": "List <two> fruits & nothing else",
-        "completion": completion,
-        "baseline_completion": "apple",
-        "score": 0.5,
-        "preference": (0.0, 0.5, 1.0, None)[number % 4],
-        "finish_reason": "stop",
-        "completion_tokens": 3,
-    }
+from harness.leaderboard import axes, charts, display, fields, pages
+from tests import leaderboard_content
+from tests.leaderboard_content import NAMES
 
 
 @pytest.fixture(scope="module")
 def content():
-    """(board, rows, samples) of four rows and one that failed."""
-    lines = {name: verdicts(name, seed) for seed, name in enumerate(NAMES, 1)}
-    comparison = compare(lines)
-    rows = [
-        {
-            "row": name,
-            "variant": name,
-            "rank": comparison["ranks"][name],
-            "failed": None,
-            **estimate(lines[name]),
-        }
-        for name in NAMES
-    ]
-    rows[2] |= {"preference_stage": "dpo", "learning_rate": 1e-4, "objective": "sft", "dpo_beta": 0.1}
-    rows[2] |= {"stage_keys": {"train": "train/3f9a"}, "train_seconds": 75.0}
-    rows.append({"row": "forward-kl", "variant": "forward-kl", "failed": "train/77aa: loss is not finite"})
-    board = {
-        "board": "demo",
-        "title": "Demo & <b>board</b>",
-        "benchmark": "builtin:microtasks eval",
-        "judge": "rules",
-        "baseline": "base",
-        "comparison": comparison,
-        "recipe": {"name": "demo", "note": HOSTILE},
-        "notes": ["One training seed: each interval describes this checkpoint only."],
-    }
-    texts = [HOSTILE, "plain", "", "\u202egnp.\u202c \x00 \ud800 مرحبا", "x" * 50_000]
-    return board, rows, {name: [sample(n, text) for n, text in enumerate(texts)] for name in NAMES}
+    return leaderboard_content.content()
 
 
 @pytest.fixture(scope="module")
 def built(content, tmp_path_factory):
-    return leaderboard.build(*content, tmp_path_factory.mktemp("boards") / "demo")
+    return leaderboard_content.build(content, tmp_path_factory.mktemp("boards") / "demo")
 
 
 class Elements(HTMLParser):
-    """Every start tag with its attributes, and the text of each <pre>."""
+    """Every start tag with its attributes."""
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.texts, self._inside = [], [], False
+        self.tags = []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
-        if tag == "pre":
-            self._inside = True
-            self.texts.append("")
-
-    def handle_endtag(self, tag):
-        self._inside = self._inside and tag != "pre"
-
-    def handle_data(self, data):
-        if self._inside:
-            self.texts[-1] += data
 
 
 def html_pages(directory):
@@ -124,7 +45,8 @@ def html_pages(directory):
 
 def test_a_board_has_all_its_files(built):
     found = {str(path.relative_to(built)) for path in built.rglob("*") if path.is_file()}
-    expected = {"data.json", "leaderboard.csv", "leaderboard.md", "index.html"}
+    expected = {"data.json", "leaderboard.csv", "leaderboard.md", "index.html", "browse.html", "compare.html"}
+    expected |= {f"pages/{name}-0.js" for name in (*NAMES, "prompts")} | {"pages/index.js"}
     expected |= {f"rows/{name}.html" for name in NAMES}
     for metric in ("pass_rate", "win_rate", "lc_win_rate"):
         expected |= {f"figures/{metric}.svg", f"figures/{metric}-dark.svg", f"figures/{metric}.png"}
@@ -141,7 +63,7 @@ def test_the_data_are_complete_unrounded_and_in_one_order(built, content):
 
 
 def test_the_same_input_gives_the_same_bytes(content, built, tmp_path):
-    again = leaderboard.build(*content, tmp_path / "demo")
+    again = leaderboard_content.build(content, tmp_path / "demo")
     for path in sorted(built.rglob("*")):
         if path.is_file():
             assert (again / path.relative_to(built)).read_bytes() == path.read_bytes(), path.name
@@ -167,28 +89,14 @@ def test_the_markdown_table_is_rectangular_with_intervals_and_the_failed_row(bui
     assert "One training seed" in text
 
 
-def test_nothing_a_model_wrote_becomes_an_element(built):
+def test_nothing_from_outside_becomes_an_element(built):
     for path in html_pages(built):
         elements = Elements(path.read_text("utf-8"))
-        assert sum(tag == "script" for tag, _ in elements.tags) == 1
-        assert not [tag for tag, _ in elements.tags if tag in ("img", "iframe", "object", "link", "base", "form")]
-        handlers = [name for _, attributes in elements.tags for name in attributes if name.startswith("on")]
-        assert handlers == []
-
-
-def test_completions_are_shown_whole_as_text(built):
-    shown = Elements((built / "rows" / "sft.html").read_text("utf-8")).texts
-    assert HOSTILE in shown
-    assert "List <two> fruits & nothing else" in shown
-    assert "x" * display.MOST_SHOWN in shown
-    assert "x" * (display.MOST_SHOWN + 1) not in "".join(shown)
-
-
-def test_characters_that_reorder_or_break_a_page_are_made_visible(built):
-    text = (built / "rows" / "sft.html").read_bytes().decode("utf-8")  # valid UTF-8 in spite of a lone surrogate
-    assert "⟨U+202E⟩gnp.⟨U+202C⟩ ⟨U+0000⟩ \ufffd مرحبا" in text
-    assert "\u202e" not in text
-    assert "\x00" not in text
+        assert sum(tag == "script" for tag, _ in elements.tags) <= 3
+        forbidden = ("img", "iframe", "object", "link", "base")
+        assert not [tag for tag, _ in elements.tags if tag in forbidden]
+        attributes = [name for _, found in elements.tags for name in found]
+        assert not [name for name in attributes if name.startswith("on") or name == "style"]
 
 
 def test_pages_ask_for_nothing_from_outside(built):
@@ -202,15 +110,15 @@ def test_pages_ask_for_nothing_from_outside(built):
         assert "unsafe" not in policy
 
 
-def test_the_policy_admits_exactly_the_script_and_style_of_the_page(built):
-    text = (built / "index.html").read_text("utf-8")
-    style, script = (
-        re.search(r"<style>(.*?)</style>", text, re.S),
-        re.search(r"<script>(.*?)</script>", text, re.S),
-    )
-    policy = pages._policy(style.group(1), script.group(1))
-    assert policy in text.replace("&#39;", "'")
-    assert "{{" not in text
+def test_the_policy_admits_exactly_the_scripts_and_the_style_of_the_page(built):
+    for path in html_pages(built):
+        text = path.read_text("utf-8")
+        (style,) = re.findall(r"<style>(.*?)</style>", text, re.S)
+        scripts = re.findall(r"<script>(.*?)</script>", text, re.S)
+        policy = pages.policy(style, scripts)
+        assert policy in text.replace("&#39;", "'")
+        assert "require-trusted-types-for 'script'" in policy
+        assert "{{" not in text
 
 
 def test_every_link_leads_to_a_page(built):
@@ -219,7 +127,8 @@ def test_every_link_leads_to_a_page(built):
     for path in html_pages(built):
         for tag, attributes in Elements(path.read_text("utf-8")).tags:
             if tag == "a" and not attributes["href"].startswith("#"):
-                assert (path.parent / unquote(attributes["href"])).exists(), attributes["href"]
+                address = unquote(attributes["href"].split("#")[0])
+                assert (path.parent / address).exists(), attributes["href"]
 
 
 def test_cells_carry_the_full_number_to_sort_by(built, content):
@@ -231,7 +140,7 @@ def test_cells_carry_the_full_number_to_sort_by(built, content):
 
 
 def test_a_board_without_scores_shows_win_rates_alone(content, tmp_path):
-    board, rows, _ = content
+    board, rows, *_ = content
     bare = [{"row": row["row"], "win_rate": row.get("win_rate"), "failed": row.get("failed")} for row in rows]
     destination = leaderboard.build({**board, "comparison": None}, bare, {}, tmp_path / "bare")
     text = (destination / "index.html").read_text("utf-8")
@@ -240,7 +149,7 @@ def test_a_board_without_scores_shows_win_rates_alone(content, tmp_path):
 
 
 def test_a_rebuild_replaces_the_board_whole(content, tmp_path):
-    board, rows, samples = content
+    board, rows, samples, _ = content
     destination = leaderboard.build(board, rows, samples, tmp_path / "demo")
     (destination / "rows" / "left-over.html").write_text("old")
     leaderboard.build(board, rows[:2], samples, destination)
@@ -249,7 +158,7 @@ def test_a_rebuild_replaces_the_board_whole(content, tmp_path):
 
 
 def test_a_failure_half_way_leaves_the_old_board_and_nothing_else(content, tmp_path, monkeypatch):
-    board, rows, samples = content
+    board, rows, samples, _ = content
     destination = leaderboard.build(board, rows, samples, tmp_path / "demo")
     before = (destination / "data.json").read_bytes()
     monkeypatch.setattr(pages, "write", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
@@ -263,7 +172,7 @@ def test_the_next_build_removes_what_a_killed_one_left(content, tmp_path):
     for name, age in ((".demo-old", 7200), (".demo-running", 10)):
         (tmp_path / name / "board").mkdir(parents=True)
         os.utime(tmp_path / name, (time.time() - age,) * 2)
-    board, rows, _ = content
+    board, rows, *_ = content
     leaderboard.build(board, rows[:1], {}, tmp_path / "demo")
     assert {path.name for path in tmp_path.iterdir()} == {"demo", ".demo-running"}
 
@@ -271,7 +180,7 @@ def test_the_next_build_removes_what_a_killed_one_left(content, tmp_path):
 def test_a_directory_that_is_no_board_is_not_overwritten(content, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(BridgebenchError, match="no board"):
-        leaderboard.build(*content, tmp_path)
+        leaderboard_content.build(content, tmp_path)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
@@ -281,3 +190,48 @@ def test_an_empty_board_and_a_repeated_row_are_refused(tmp_path):
     with pytest.raises(ConfigError, match='more than one row called "sft"'):
         leaderboard.build({"board": "demo"}, [{"row": "sft"}, {"row": "sft"}], {}, tmp_path / "demo")
     assert not list(tmp_path.iterdir())
+
+
+def test_rows_of_other_tables_stand_beside_ours_without_a_rank_or_a_page(built):
+    text = (built / "index.html").read_text("utf-8")
+    line = re.search(r'<tr class="reference"[^>]*data-row="famous".*?</tr>', text, re.S).group(0)
+    assert "not measured here" in line
+    assert '<td class="rank" data-sort=""></td>' in line
+    assert "61.5" in line
+    assert "<a " not in line
+    assert "famous" not in (built / "leaderboard.csv").read_text("utf-8")
+
+
+def test_the_matrix_shows_every_pair_from_both_sides_with_its_significance(built, content):
+    text = (built / "index.html").read_text("utf-8")
+    table = re.search(r'<table class="matrix">.*?</table>', text, re.S).group(0)
+    for pair in content[0]["comparison"]["pairs"]:
+        for a, b, sign in ((pair["a"], pair["b"], 1), (pair["b"], pair["a"], -1)):
+            lead = display.signed(sign * pair["difference"])
+            cell = re.search(rf'<td[^>]*title="{re.escape(f"{a} against {b}: ")}[^"]*">(.*?)</td>', table).group(1)
+            assert cell == (f"<b>{lead}*</b>" if pair["significant"] else lead)
+
+
+def test_the_sweep_joins_rows_that_differ_in_the_learning_rate_alone(content):
+    board, rows, *_ = content
+    chart = charts.sweep_chart(board, [fields.complete(row) for row in rows])
+    assert {line[2] for line in chart["body"]} == {"sft", "pearson-chi2"}
+    assert len(chart["lines"]) == 1
+    assert charts.sweep_chart(board, [fields.complete(row) for row in rows[:3]]) is None
+
+
+def test_a_row_page_tells_recipe_curves_and_provenance(built):
+    text = (built / "rows" / "sft+dpo.html").read_text("utf-8")
+    for words in ("Training: SFT", "Training: DPO", "Reward margin", "Gradient norm", "39 steps", "Judge calibration"):
+        assert words in text, words
+    assert "c0ffee, with changes that were not committed" in text
+    assert "ab" * 32 in text
+    assert text.index("Training: SFT") < text.index("Training: DPO")
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-3.2, 871.0), (1e-9, 3e-9), (5.0, 5.0), (97.13, 97.14)])
+def test_ticks_are_round_few_and_within_the_scale(low, high):
+    ticks = axes.Scale(low, high, 0, 100).ticks()
+    assert 1 <= len(ticks) <= 7
+    assert all(low - 1e-9 <= tick <= high + 1e-9 for tick in ticks)
+    assert sorted(set(ticks)) == ticks

@@ -12,21 +12,29 @@ from pathlib import Path
 
 from harness import files
 from harness.errors import BridgebenchError, ConfigError
-from harness.leaderboard import fields, figures, pages, tables
+from harness.leaderboard import corpus, fields, figures, pages, tables
 from harness.leaderboard.fields import Board, Row
 
 DATA = "data.json"
 
 
-def build(board: Board, rows: list[Row], samples: dict[str, list[Row]], destination: Path) -> Path:
-    """Write ``data.json``, ``leaderboard.csv``, ``leaderboard.md``, ``figures/``, ``index.html`` and
-    ``rows/``.
+def build(
+    board: Board,
+    rows: list[Row],
+    samples: dict[str, list[Row]],
+    destination: Path,
+    *,
+    stages: dict[str, list[Row]] | None = None,
+) -> Path:
+    """Write ``data.json``, ``leaderboard.csv``, ``leaderboard.md``, ``figures/`` and the site: ``index.html``,
+    ``rows/``, ``browse.html``, ``compare.html`` and the texts they load from ``pages/``.
 
     ``board`` is the board's description (``board``, ``title``, ``benchmark``, ``judge``, ``baseline``,
-    ``comparison``, ``notes``, …), all of which goes into ``data.json``; ``rows`` are estimates with
-    descriptions, a failed one with its reason in ``failed``; ``samples`` maps a row to its completions. The
-    same input gives the same bytes. Raises ConfigError for an empty board or a repeated row,
-    BridgebenchError if ``destination`` holds something else.
+    ``comparison``, ``notes``, ``calibration``, ``reference_tables``, …), all of which goes into ``data.json``;
+    ``rows`` are estimates with descriptions, a failed one with its reason in ``failed``; ``samples`` maps a row to
+    what `harness.leaderboard.samples.gather` gives; ``stages`` maps a row to the manifests behind it, a training
+    stage's with its ``metrics``. The same input gives the same bytes. Raises ConfigError for an empty board or a
+    repeated row, BridgebenchError if ``destination`` holds something else.
     """
     _check(board, rows, destination)
     complete = [fields.complete(row) for row in rows]
@@ -35,18 +43,22 @@ def build(board: Board, rows: list[Row], samples: dict[str, list[Row]], destinat
     with tempfile.TemporaryDirectory(dir=destination.parent, prefix=f".{destination.name}-") as temporary:
         fresh = Path(temporary) / "board"
         fresh.mkdir()
-        write(board, complete, samples, fresh)
+        write(board, complete, samples, stages or {}, fresh)
         _put_in_place(fresh, destination)
     return destination
 
 
-def write(board: Board, rows: list[Row], samples: dict[str, list[Row]], directory: Path) -> None:
+def write(
+    board: Board, rows: list[Row], samples: dict[str, list[Row]], stages: dict[str, list[Row]], directory: Path
+) -> None:
     """The files of a board, into an empty directory."""
     files.write_json(directory / DATA, {**board, "rows": rows})
     files.write_text(directory / "leaderboard.csv", tables.to_csv(board, rows))
     files.write_text(directory / "leaderboard.md", tables.to_markdown(board, rows))
     figures.write(board, rows, directory / "figures")
-    pages.write(board, rows, samples, directory)
+    collected = corpus.collect(board, rows, samples)
+    corpus.write(collected, board.get("comparison"), directory / "pages")
+    pages.write(board, rows, collected, stages, directory)
 
 
 def _check(board: Board, rows: list[Row], destination: Path) -> None:

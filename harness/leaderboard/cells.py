@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from harness.leaderboard import display, fields
-from harness.leaderboard.fields import Board, Row
+from harness.leaderboard.fields import Board, Metric, Row
 
 View = dict[str, Any]
 
@@ -23,7 +23,7 @@ def notes(board: Board, rows: list[Row]) -> list[str]:
 
 def described(board: Board) -> Board:
     """The board with a title, and null for what it does not say of itself."""
-    said = dict.fromkeys(("description", "baseline", "recipe", "notes")) | board
+    said = dict.fromkeys(("description", "baseline", "recipe", "notes", "calibration")) | board
     return said | {"title": board.get("title") or board.get("board") or "Leaderboard"}
 
 
@@ -47,6 +47,18 @@ def rate_cell(figures: Row, key: str) -> View:
         "sort": sortable(value),
         "why": why if value is None else None,
     }
+
+
+def bar_cell(figures: Row, metric: Metric) -> View:
+    """`rate_cell` with the places of the dot and of its interval's ends on an axis of 0 to 100."""
+    places = [figures.get(f"{metric.key}{end}") for end in ("", "_low", "_high")]
+    value, low, high = (percent(place) for place in places)
+    return rate_cell(figures, metric.key) | {"value": value, "low": low, "high": high}
+
+
+def percent(value: float | None) -> str | None:
+    """A position on the axis, which has a margin of 3 % on both sides so that dots at 0 and 100 are whole."""
+    return None if value is None else f"{3 + 0.94 * value:.2f}%"
 
 
 def plain_cell(text: str, value: float | None) -> View:

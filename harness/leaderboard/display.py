@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Any
 
 NOTHING = "–"
@@ -22,10 +24,11 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def signed(value: float | None) -> str:
-    """``+3.1`` or ``−3.1`` points."""
+    """``+3.1``, ``−3.1`` or ``0.0`` points."""
     if value is None:
         return NOTHING
-    return f"{value:+.1f}".replace("-", "−")
+    text = f"{value:+.1f}".replace("-", "−")
+    return "0.0" if text[1:] == "0.0" else text
 
 
 def whole(value: float | None) -> str:
@@ -87,14 +90,22 @@ def model_text(text: str | None) -> tuple[str, bool]:
     """
     if text is None:
         return "", False
-    cut = text[:MOST_SHOWN]
-    return "".join(_visible(character) for character in cut), len(text) > MOST_SHOWN
+    return visible(text[:MOST_SHOWN]), len(text) > MOST_SHOWN
 
 
+def visible(text: str) -> str:
+    """The text with `model_text`'s marks in place of what could break or reorder a page."""
+    return _UNCOMMON.sub(lambda found: _visible(found[0]), text)
+
+
+_UNCOMMON = re.compile(r"[^\n\t\x20-\x7e]")
+
+
+@lru_cache(maxsize=65_536)
 def _visible(character: str) -> str:
-    if character in "\n\t" or not unicodedata.category(character).startswith("C"):
-        return character
     kind = unicodedata.category(character)
+    if not kind.startswith("C") or character in "\n\t":
+        return character
     if kind == "Cf" and character not in _REORDERING:
         return character  # joiners of emoji and of several scripts
     return "\ufffd" if kind in ("Cs", "Cn", "Co") else f"\u27e8U+{ord(character):04X}\u27e9"
@@ -110,3 +121,17 @@ def file_stem(name: str) -> str:
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{clean}-{digest}" if clean else digest
+
+
+def tick(value: float) -> str:
+    """A number at an axis: ``0.25``, ``1,200``, ``1e-4``."""
+    if value != 0 and (abs(value) < 1e-3 or abs(value) >= 1e6):
+        return _scientific(value).replace("-", "−", 1) if value < 0 else _scientific(value)
+    return f"{value:,.6g}".replace("-", "−")
+
+
+def measured(value: Any) -> str:
+    """A measured number with four significant digits."""
+    if value is None or isinstance(value, bool) or not isinstance(value, int | float):
+        return NOTHING
+    return tick(float(f"{value:.4g}")) if math.isfinite(value) else str(value)

@@ -95,6 +95,17 @@ def complete(row: Row) -> Row:
     return ordered | {key: row[key] for key in sorted(row) if key not in ordered}
 
 
+def reference_rows(board: Board) -> list[Row]:
+    """Rows of other tables, shown beside the board's and never ranked with them.
+
+    ``board["reference_tables"]`` is a list of ``{"name": …, "source": …, "note": …, "rows": [{"row": …, "win_rate":
+    …, "lc_win_rate": …, "mean_length": …, …}]}``: figures on 0 to 100 under the keys of our rows, none required but
+    ``row``. Each row comes back complete, with its table's name in ``table``.
+    """
+    tables = board.get("reference_tables") or []
+    return [complete(row) | {"rank": None, "table": str(table["name"])} for table in tables for row in table["rows"]]
+
+
 def shown_metrics(rows: list[Row]) -> list[Metric]:
     """The metrics that at least one row has."""
     return [metric for metric in METRICS if any(row.get(metric.key) is not None for row in rows)]

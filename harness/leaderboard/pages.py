@@ -1,4 +1,8 @@
-"""The static site: templates filled, autoescaped, one file per page that asks nothing from outside."""
+"""The static site: templates filled, autoescaped, one file per page that asks nothing from outside.
+
+Every page carries its own style and scripts and a policy that admits nothing else: a script by its digest, what that
+script loads itself (``strict-dynamic``), and no text of ours or a model's as HTML (``require-trusted-types-for``).
+"""
 
 from __future__ import annotations
 
@@ -13,22 +17,48 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness import files
-from harness.leaderboard import display, fields, row_view, view
+from harness.leaderboard import cells, display, fields, row_view, view
+from harness.leaderboard.corpus import Corpus
 from harness.leaderboard.fields import Board, Row
 
+SCRIPTS = {
+    "index": ("common.js", "table.js"),
+    "row": ("common.js",),
+    "browse": ("common.js", "reader.js", "browse.js"),
+    "compare": ("common.js", "reader.js", "compare.js"),
+}
 
-def write(board: Board, rows: list[Row], samples: dict[str, list[Row]], directory: Path) -> None:
-    """Write ``index.html`` and ``rows/<row>.html`` for every row with results."""
+
+def write(board: Board, rows: list[Row], corpus: Corpus, stages: dict[str, list[Row]], directory: Path) -> None:
+    """Write ``index.html``, ``rows/<row>.html`` for every row with results, ``browse.html`` and ``compare.html``."""
     environment = _environment()
-    page = environment.get_template("index.html.j2").render(view.index(board, rows), root="")
+    shared = {"board": cells.described(board), "has_texts": bool(corpus.prompts)}
+    page = _template(environment, "index").render(view.index(board, rows), root="", **shared)
     files.write_text(directory / "index.html", page)
-    template = environment.get_template("row.html.j2")
+    _write_rows(environment, board, rows, corpus, stages, shared, directory / "rows")
+    if corpus.prompts:
+        for name in ("browse", "compare"):
+            text = _template(environment, name).render(root="", two=len(corpus.rows) > 1, **shared)
+            files.write_text(directory / f"{name}.html", text)
+
+
+def _write_rows(
+    environment: Environment,
+    board: Board,
+    rows: list[Row],
+    corpus: Corpus,
+    stages: dict[str, list[Row]],
+    shared: dict[str, Any],
+    directory: Path,
+) -> None:
+    template = _template(environment, "row")
+    metrics = fields.shown_metrics(rows)
     for row in rows:
         if row["failed"]:
             continue
-        shown = [_sample(sample) for sample in samples.get(row["row"], [])]
-        text = template.render(row_view.row_page(board, rows, row), samples=shown, filters=_filters(shown), root="../")
-        files.write_text(directory / "rows" / f"{display.file_stem(row['row'])}.html", text)
+        content = row_view.row_page(board, rows, row, metrics, stages.get(row["row"], []))
+        text = template.render(content, root="../", has_samples=row["row"] in corpus.cells, **shared)
+        files.write_text(directory / f"{display.file_stem(row['row'])}.html", text)
 
 
 def _environment() -> Environment:
@@ -40,14 +70,15 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    style, script = _asset("style.css"), _asset("script.js")
-    environment.globals.update(
-        style=Markup(style),  # our own files: nothing from a model or a recipe is marked safe
-        script=Markup(script),
-        policy=_policy(style, script),
-        recipe_text=_recipe_text,
-    )
+    environment.globals.update(recipe_text=_recipe_text)
     return environment
+
+
+def _template(environment: Environment, name: str) -> Any:
+    """A page's template with its style, scripts and policy; only our own files are marked safe."""
+    style, scripts = _asset("style.css"), [_asset(script) for script in SCRIPTS[name]]
+    own = {"style": Markup(style), "scripts": [Markup(script) for script in scripts], "policy": policy(style, scripts)}
+    return environment.get_template(f"{name}.html.j2", globals=own)
 
 
 @cache
@@ -55,11 +86,12 @@ def _asset(name: str) -> str:
     return (resources.files("harness.leaderboard") / "templates" / name).read_text("utf-8")
 
 
-def _policy(style: str, script: str) -> str:
-    """Nothing but this very style sheet and script may run or load, whatever a completion contains."""
+def policy(style: str, scripts: list[str]) -> str:
+    """Nothing but this very style sheet and these scripts may run or load, whatever a completion contains."""
+    admitted = " ".join(f"'{_digest(script)}'" for script in scripts)
     return (
-        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; style-src '{_digest(style)}'; script-src {admitted} 'strict-dynamic'; "
+        "require-trusted-types-for 'script'; trusted-types bridgebench; base-uri 'none'; form-action 'none'"
     )
 
 
@@ -73,44 +105,3 @@ def _recipe_text(recipe: Any) -> str:
     if not recipe:
         return ""
     return recipe if isinstance(recipe, str) else yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
-
-
-def _sample(sample: Row) -> dict[str, Any]:
-    texts = {key: display.model_text(sample.get(key)) for key in ("prompt", "completion", "baseline_completion")}
-    preference, score = sample.get("preference"), sample.get("score")
-    return {
-        "id": str(sample["prompt_id"]),
-        "part": str(sample.get("part") or ""),
-        "family": str(sample.get("family") or ""),
-        "texts": texts,
-        "outcome": _outcome(preference),
-        "score": "no score" if score is None else f"score {score:.2f}".rstrip("0").rstrip("."),
-        "passed": score == 1,
-        "same": texts["completion"] == texts["baseline_completion"],
-        "finish": str(sample.get("finish_reason") or ""),
-        "tokens": sample.get("completion_tokens"),
-    }
-
-
-def _outcome(preference: float | None) -> str:
-    if preference is None:
-        return "missing"
-    if preference == 0.5:
-        return "tie"
-    return "win" if preference > 0.5 else "loss"
-
-
-def _filters(samples: list[dict[str, Any]]) -> dict[str, list[tuple[str, int]]]:
-    """Values to filter samples by, with how many each keeps; in the parts' usual order."""
-    parts = [
-        part for part in [*fields.PARTS, *sorted({sample["part"] for sample in samples} - set(fields.PARTS))] if part
-    ]
-    return {
-        "part": _counted(samples, "part", parts),
-        "outcome": _counted(samples, "outcome", ["win", "tie", "loss", "missing"]),
-    }
-
-
-def _counted(samples: list[dict[str, Any]], key: str, values: list[str]) -> list[tuple[str, int]]:
-    counts = [(value, sum(sample[key] == value for sample in samples)) for value in values]
-    return [(value, count) for value, count in counts if count]

@@ -1,36 +1,68 @@
-"""One row → what its page shows beside its samples: estimates by part and family, comparisons, settings."""
+"""One row → what its page shows: estimates by part and family, comparisons, recipe, curves, provenance."""
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import quote
 
-from harness.leaderboard import cells, display, fields
+from harness.leaderboard import cells, curves, display, fields
 from harness.leaderboard.cells import View
-from harness.leaderboard.fields import Board, Row
+from harness.leaderboard.fields import Board, Metric, Row
 
 
-def row_page(board: Board, rows: list[Row], row: Row) -> View:
-    """Everything a row's page shows but its samples."""
-    metrics = fields.shown_metrics(rows)
+def row_page(board: Board, rows: list[Row], row: Row, metrics: list[Metric], stages: list[Row]) -> View:
+    """Everything a row's page shows; ``stages`` are the manifests behind the row, in their order."""
     return {
-        "board": cells.described(board),
         "row": row,
         "settings": display.settings(row),
-        "figures": [
-            {
-                "label": "All prompts" if part is None else cells.part_label(part),
-                "n": fields.cell(row, part).get("n"),
-                "n_missing": fields.cell(row, part).get("n_missing"),
-                "cells": [cells.rate_cell(fields.cell(row, part), metric.key) for metric in metrics],
-            }
-            for part in [None, *fields.parts([row])]
-        ],
+        "browse_link": f"../browse.html#row={quote(row['row'])}",
+        "compare_link": f"../compare.html#{_compared(board, row)}",
+        "figures": [_line(row, part, metrics) for part in [None, *fields.parts([row])]],
         "metrics": metrics,
-        "families": _families(row),
+        "families": _families(row, metrics),
         "compared_by": str((board.get("comparison") or {}).get("metric", "")).replace("_", " "),
         "comparisons": _comparisons(board, row["row"]),
+        "training": curves.stages(stages),
+        "calibration": row.get("calibration") or board.get("calibration"),
         "facts": _row_facts(row),
+        "provenance": [_stage(stage) for stage in stages],
+        "keys": [] if stages else [(kind, str(key)) for kind, key in (row["stage_keys"] or {}).items()],
         "notes": cells.notes(board, rows),
+    }
+
+
+def _compared(board: Board, row: Row) -> str:
+    baseline = board.get("baseline")
+    other = f"&b={quote(str(baseline))}" if baseline and baseline != row["row"] else ""
+    return f"a={quote(row['row'])}{other}"
+
+
+def _line(row: Row, part: str | None, metrics: list[Metric]) -> View:
+    figures = fields.cell(row, part)
+    return {
+        "label": "All prompts" if part is None else cells.part_label(part),
+        "meaning": fields.PARTS.get(part or "", ("", ""))[1],
+        "n": figures.get("n"),
+        "n_missing": figures.get("n_missing"),
+        "cells": [cells.bar_cell(figures, metric) for metric in metrics],
+    }
+
+
+def _families(row: Row, metrics: list[Metric]) -> View:
+    """Figures by task family, with the metrics that families have."""
+    families = sorted((row["by_family"] or {}).items())
+    shown = [metric for metric in metrics if any(figures.get(metric.key) is not None for _, figures in families)]
+    return {
+        "metrics": shown,
+        "lines": [
+            {
+                "name": name or "none",
+                "parts": ", ".join(cells.part_label(part) for part in figures.get("parts") or []),
+                "n": figures.get("n"),
+                "cells": [cells.bar_cell(figures, metric) for metric in shown],
+            }
+            for name, figures in families
+        ],
     }
 
 
@@ -64,21 +96,43 @@ def _row_facts(row: Row) -> list[View]:
         found.append({"label": "Surviving updates", "text": cells.fact(row["surviving_updates"])})
     if row["interval_note"]:
         found.append({"label": "Win-rate interval", "text": row["interval_note"]})
-    found += [{"label": f"Stage: {kind}", "text": str(key)} for kind, key in (row["stage_keys"] or {}).items()]
     return found
 
 
-def _families(row: Row) -> list[View]:
-    return [
-        {
-            "name": name,
-            "parts": ", ".join(cells.part_label(part) for part in figures.get("parts") or []),
-            "n": figures.get("n"),
-            "pass_rate": cells.rate_cell(figures, "pass_rate"),
-            "mean_score": cells.rate_cell(figures, "mean_score"),
-        }
-        for name, figures in sorted((row["by_family"] or {}).items())
-    ]
+_STAGE_FACTS = (
+    ("command", "Command"),
+    ("commit", "Commit"),
+    ("versions", "Versions"),
+    ("machine", "Machine"),
+    ("started", "Started"),
+    ("finished", "Finished"),
+    ("inputs", "Made from"),
+    ("identity", "Settings"),
+    ("summary", "Outcome"),
+)
+
+
+def _stage(manifest: Row) -> View:
+    """A manifest as the page tells it."""
+    facts = [{"label": label, "text": _told(manifest, key)} for key, label in _STAGE_FACTS if manifest.get(key)]
+    return {
+        "name": f"{manifest.get('kind')}/{manifest.get('key')}",
+        "kind": str(manifest.get("kind")),
+        "label": str(manifest.get("label") or ""),
+        "seconds": display.duration(manifest.get("seconds")),
+        "facts": facts,
+        "files": [
+            {"name": str(name), "sha256": str(entry.get("sha256")), "bytes": display.whole(entry.get("bytes"))}
+            for name, entry in sorted((manifest.get("files") or {}).items())
+        ],
+    }
+
+
+def _told(manifest: Row, key: str) -> str:
+    value: Any = manifest[key]
+    if key == "commit" and manifest.get("dirty"):
+        return f"{value}, with changes that were not committed"
+    return cells.fact(value)
 
 
 def _comparisons(board: Board, name: str) -> list[View]:
@@ -93,6 +147,7 @@ def _comparisons(board: Board, name: str) -> list[View]:
             {
                 "other": other,
                 "link": quote(display.file_stem(other)) + ".html",
+                "compare": f"../compare.html#a={quote(name)}&b={quote(other)}",
                 "difference": display.signed(sign * pair["difference"]),
                 "sort": sign * pair["difference"],
                 "interval": " to ".join(display.signed(end) for end in ends),

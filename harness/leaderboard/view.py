@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.leaderboard import cells, display, fields
+from harness.leaderboard import cells, charts, display, fields
 from harness.leaderboard.cells import View
 from harness.leaderboard.fields import Board, Metric, Row
 
@@ -10,6 +10,7 @@ from harness.leaderboard.fields import Board, Metric, Row
 def index(board: Board, rows: list[Row]) -> View:
     """Everything ``index.html`` shows."""
     ordered = fields.in_rank_order(board, rows)
+    references = fields.reference_rows(board)
     panels = _panels(ordered)
     metrics = fields.shown_metrics(ordered)
     return {
@@ -17,8 +18,16 @@ def index(board: Board, rows: list[Row]) -> View:
         "tiles": _tiles(board, ordered),
         "panels": panels,
         "charts": [_chart(board, ordered, metric, panels) for metric in metrics if metric.key != "mean_score"],
-        "stages": [{"name": stage, "colour": number} for number, stage in enumerate(_stages(ordered))],
-        "tables": [_table(board, ordered, metrics, panel) for panel in panels],
+        "stages": [{"name": stage_name(stage), "colour": number} for number, stage in enumerate(_stages(ordered))],
+        "plots": [
+            chart
+            for chart in (charts.length_chart(board, ordered, references), charts.sweep_chart(board, ordered))
+            if chart
+        ],
+        "matrix": charts.matrix(board, ordered),
+        "tables": [_table(board, ordered, references, metrics, panel) for panel in panels],
+        "filters": _filters(ordered),
+        "references": _reference_tables(board),
         "metrics": metrics,
         "notes": cells.notes(board, ordered),
         "facts": facts(board, ordered),
@@ -43,13 +52,6 @@ def _panels(rows: list[Row]) -> list[View]:
 
 def _stages(rows: list[Row]) -> list[str]:
     return fields.stage_order([row for row in rows if not row["failed"]])
-
-
-def _stage_class(row: Row, board: Board, stages: list[str]) -> str:
-    if row["row"] == board.get("baseline"):
-        return "baseline"
-    stage = fields.stage(row)
-    return f"s{stages.index(stage) % 4}" if stage in stages else "s0"
 
 
 def _tiles(board: Board, rows: list[Row]) -> list[View]:
@@ -101,7 +103,7 @@ def _chart(board: Board, rows: list[Row], metric: Metric, panels: list[View]) ->
             {
                 "name": row["row"],
                 "link": cells.link(row["row"]),
-                "style": _stage_class(row, board, stages),
+                "style": charts.stage_class(row, board, stages),
                 "cells": [_chart_cell(row, baseline, metric.key, panel) for panel in panels],
             }
             for row in shown
@@ -115,22 +117,53 @@ def _chart_cell(row: Row, baseline: Row, key: str, panel: View) -> View:
     value = figures.get(key)
     return {
         "panel": panel,
-        "value": _percent(value),
-        "low": _percent(figures.get(f"{key}_low")),
-        "high": _percent(figures.get(f"{key}_high")),
-        "baseline": _percent(reference),
+        "value": cells.percent(value),
+        "low": cells.percent(figures.get(f"{key}_low")),
+        "high": cells.percent(figures.get(f"{key}_high")),
+        "baseline": cells.percent(reference),
         "text": display.rate(value),
         "interval": display.interval(figures.get(f"{key}_low"), figures.get(f"{key}_high")),
         "why": figures.get("lc_reason") if key == "lc_win_rate" else None,
     }
 
 
-def _percent(value: float | None) -> str | None:
-    """A position on the axis, which has a margin of 3 % on both sides so that dots at 0 and 100 are whole."""
-    return None if value is None else f"{3 + 0.94 * value:.2f}%"
+SHOWN_REFERENCES = 12
 
 
-def _table(board: Board, rows: list[Row], metrics: list[Metric], panel: View) -> View:
+def _filters(rows: list[Row]) -> list[View]:
+    """Choices to narrow the table by; only those that tell rows apart."""
+    stages = fields.stage_order([row for row in rows if row["preference_stage"]])
+    found = [
+        {"key": "variant", "label": "Variant", "values": [(name, name) for name in _distinct(rows, "variant")]},
+        {"key": "stage", "label": "Stage", "values": [(stage, stage_name(stage)) for stage in stages]},
+    ]
+    return [choice for choice in found if len(choice["values"]) > 1]
+
+
+def _distinct(rows: list[Row], key: str) -> list[str]:
+    return list(dict.fromkeys(str(row[key]) for row in rows if row[key] is not None))
+
+
+def stage_name(stage: str) -> str:
+    """A preference stage for people."""
+    return "SFT only" if stage == "none" else f"then {stage.upper()}"
+
+
+def _reference_tables(board: Board) -> View:
+    """Where the rows from elsewhere come from, and whether so many are shown before one asks."""
+    tables = board.get("reference_tables") or []
+    count = sum(len(table["rows"]) for table in tables)
+    return {
+        "count": count,
+        "shown": count <= SHOWN_REFERENCES,
+        "tables": [
+            {"name": str(table["name"]), "source": str(table.get("source") or ""), "note": str(table.get("note") or "")}
+            for table in tables
+        ],
+    }
+
+
+def _table(board: Board, rows: list[Row], references: list[Row], metrics: list[Metric], panel: View) -> View:
     whole = panel["part"] is None
     stages = _stages(rows)
     columns = (
@@ -145,7 +178,9 @@ def _table(board: Board, rows: list[Row], metrics: list[Metric], panel: View) ->
             {"label": "Training", "help": "training time of the row's own stages"},
         ]
     lines = [_line(board, row, metrics, panel, stages) for row in rows]
-    if not whole:
+    if whole:
+        lines += [_reference_line(board, row, metrics, panel) for row in references]
+    else:
         lines.sort(key=lambda line: line["failed"] is not None or -float(line["cells"][0]["sort"] or -1))
     return {"panel": panel, "columns": columns, "lines": lines, "whole": whole}
 
@@ -166,9 +201,18 @@ def _line(board: Board, row: Row, metrics: list[Metric], panel: View, stages: li
         "rank": row["rank"],
         "failed": row["failed"],
         "is_baseline": row["row"] == board.get("baseline"),
-        "style": _stage_class(row, board, stages),
+        "style": charts.stage_class(row, board, stages),
+        "variant": str(row["variant"] or ""),
+        "stage": fields.stage(row) if row["preference_stage"] else "",
+        "reference": None,
         "cells": shown,
     }
+
+
+def _reference_line(board: Board, row: Row, metrics: list[Metric], panel: View) -> View:
+    """A row of another table: no rank, no page, its table's name beside it."""
+    line = _line(board, row, metrics, panel, [])
+    return line | {"link": None, "rank": None, "is_baseline": False, "style": "reference", "reference": row["table"]}
 
 
 FACTS = (

@@ -1,0 +1,222 @@
+"""Rows → the charts of the index beside the dots: win rate against length, the learning-rate sweep, the win matrix.
+
+Each is plain values for the template, and has the figures behind it as a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.leaderboard import axes, cells, display, fields
+from harness.leaderboard.cells import View
+from harness.leaderboard.fields import Board, Metric, Row
+
+HEIGHT = 250.0
+MEASURE = (0.0, 100.0)
+_SWEPT = ("objective", "divergence", "form", "beta", "curvature", "weight_dtype")
+
+
+def stage_class(row: Row, board: Board, stages: list[str]) -> str:
+    """The colour of a row: its preference stage's, or the baseline's."""
+    if row["row"] == board.get("baseline"):
+        return "baseline"
+    stage = fields.stage(row)
+    return f"s{stages.index(stage) % 4}" if stage in stages else "s0"
+
+
+def length_chart(board: Board, rows: list[Row], references: list[Row]) -> View | None:
+    """Win rate (else the ranking metric) against mean length, rows of other tables hollow; None below two rows."""
+    metric = _of_length(board, rows)
+    shown = [row for row in rows if _has(row, metric.key)]
+    beside = [row for row in references if _has(row, metric.key)]
+    if len(shown) < 2:
+        return None
+    everything = shown + beside
+    x = axes.across(row["mean_length"] for row in everything)
+    y = axes.down(_ends(everything, metric.key), HEIGHT, limits=MEASURE)
+    stages = fields.stage_order(shown)
+    dots = [_dot(row, metric.key, x.at(row["mean_length"]), y, "reference hollow", False) for row in beside]
+    dots += [_dot(row, metric.key, x.at(row["mean_length"]), y, stage_class(row, board, stages), True) for row in shown]
+    _label(dots)
+    return {
+        "id": "length",
+        "title": f"{metric.label} against length",
+        "about": f"{metric.label} with its interval against the mean length of a completion in characters.",
+        **_frame(x, y, "mean length, characters", metric.label),
+        "baseline": None,
+        "lines": [],
+        "dots": dots,
+        "head": ["Row", "Mean length", metric.label],
+        "body": [
+            [row["row"], display.whole(row["mean_length"]), _with_interval(row, metric.key)] for row in everything
+        ],
+    }
+
+
+def _of_length(board: Board, rows: list[Row]) -> Metric:
+    keys = {metric.key: metric for metric in fields.shown_metrics(rows)}
+    return keys.get("win_rate") or keys.get(fields.main_metric(board, rows)) or fields.METRICS[0]
+
+
+def _has(row: Row, key: str) -> bool:
+    return not row.get("failed") and row.get(key) is not None and row.get("mean_length") is not None
+
+
+def sweep_chart(board: Board, rows: list[Row]) -> View | None:
+    """The ranking metric against the learning rate of the supervised stage, a curve per setting and preference stage.
+
+    Rows belong to a curve if they agree in everything but the learning rate and the seed; None without such a curve.
+    """
+    key = fields.main_metric(board, rows)
+    metric = next(metric for metric in fields.METRICS if metric.key == key)
+    curves = _curves(rows, key)
+    if not curves:
+        return None
+    points = [row for found in curves.values() for row in found]
+    x = axes.across((row["learning_rate"] for row in points), log=True, margin=0.12)
+    baseline = [row[key] for row in rows if row["row"] == board.get("baseline") and row.get(key) is not None]
+    y = axes.down(_ends(points, key) + baseline, HEIGHT, limits=MEASURE)
+    stages = fields.stage_order([row for row in rows if not row.get("failed")])
+    lines, dots = [], []
+    for number, (_, found) in enumerate(curves.items()):
+        style = f"s{stages.index(fields.stage(found[0])) % 4}"
+        lines.append({"d": axes.path(_means(found, key), x, y), "style": style, "dash": _dash(curves, number)})
+        dots += [_dot(row, key, x.at(row["learning_rate"]), y, style, True) for row in found]
+    return {
+        "id": "sweep",
+        "title": "Learning-rate sweep",
+        "about": f"{metric.label} with its interval against the learning rate of the supervised stage; "
+        "a line joins rows that differ in nothing else.",
+        **_frame(x, y, "learning rate", metric.label),
+        "baseline": y.at(baseline[0]) if baseline else None,
+        "lines": lines,
+        "dots": dots,
+        "head": ["Curve", "Learning rate", "Row", metric.label],
+        "body": [
+            [name, display.short(row["learning_rate"]), row["row"], _with_interval(row, key)]
+            for name, found in curves.items()
+            for row in found
+        ],
+    }
+
+
+def _curves(rows: list[Row], key: str) -> dict[str, list[Row]]:
+    """Rows by curve, in the order of their learning rates; only curves with two learning rates or more."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        if not row.get("failed") and row.get("learning_rate") and row.get(key) is not None:
+            group = tuple(str(row.get(name)) for name in (*_SWEPT, "preference_stage", "dpo_beta"))
+            groups.setdefault(group, []).append(row)
+    found: dict[str, list[Row]] = {}
+    for curve in groups.values():
+        if len({row["learning_rate"] for row in curve}) > 1:
+            curve.sort(key=lambda row: (row["learning_rate"], str(row.get("seed"))))
+            found[_curve_name(curve[0], found)] = curve
+    return found
+
+
+def _curve_name(row: Row, taken: Iterable[str]) -> str:
+    name = " · ".join(part for part in display.settings(row).split(" · ") if not part.startswith("lr "))
+    return name if name not in taken else f"{name} ({row['row']})"
+
+
+def _dash(curves: dict[str, list[Row]], number: int) -> int:
+    """Curves of one preference stage have one colour; they differ in their dashes."""
+    found = list(curves.values())
+    return sum(fields.stage(other[0]) == fields.stage(found[number][0]) for other in found[:number]) % 4
+
+
+def _means(rows: list[Row], key: str) -> list[tuple[float, float]]:
+    """(learning rate, mean over its rows): seeds share a learning rate."""
+    rates = sorted({row["learning_rate"] for row in rows})
+    values = [[row[key] for row in rows if row["learning_rate"] == rate] for rate in rates]
+    return [(rate, sum(found) / len(found)) for rate, found in zip(rates, values, strict=True)]
+
+
+def _ends(rows: list[Row], key: str) -> list[float]:
+    names = (key, f"{key}_low", f"{key}_high")
+    return [row[name] for row in rows for name in names if row.get(name) is not None]
+
+
+def _frame(x: axes.Scale, y: axes.Scale, across: str, down: str) -> View:
+    return {
+        "height": HEIGHT,
+        "xticks": axes.x_ticks(x),
+        "yticks": axes.y_ticks(y),
+        "xlabel": across,
+        "ylabel": down,
+    }
+
+
+def _dot(row: Row, key: str, x: float, y: axes.Scale, style: str, linked: bool) -> View:
+    low, high = (row.get(f"{key}_{end}") for end in ("low", "high"))
+    return {
+        "x": x,
+        "y": y.at(row[key]),
+        "low": None if low is None or high is None or low == high else y.at(low),
+        "high": None if low is None or high is None else y.at(high),
+        "style": style,
+        "link": cells.link(row["row"]) if linked else None,
+        "name": row["row"],
+        "text": _with_interval(row, key) + ("" if linked else ", not measured here"),
+        "label": None,
+    }
+
+
+def _label(dots: list[View], width: float = 520) -> None:
+    """Names beside the dots, on the side with room, left out where one would cover another."""
+    taken: list[tuple[float, float, float]] = []
+    for dot in sorted(dots, key=lambda item: item["link"] is None):
+        size = 100 * 6.2 * len(dot["name"]) / width
+        left = dot["x"] + 2 + size > 100
+        start = dot["x"] - 2 - size if left else dot["x"] + 2
+        box = (start, start + size, dot["y"])
+        near = [other for other in dots if other is not dot and abs(other["y"] - dot["y"]) < 8]
+        covered = any(box[0] - 1 < other["x"] < box[1] + 1 for other in near)
+        clash = any(box[0] < end and begin < box[1] and abs(box[2] - at) < 12 for begin, end, at in taken)
+        if start >= 0 and not covered and not clash:
+            taken.append(box)
+            dot["label"] = "end" if left else "start"
+
+
+def _with_interval(row: Row, key: str) -> str:
+    span = display.interval(row.get(f"{key}_low"), row.get(f"{key}_high"))
+    return display.rate(row[key]) + (f" ({span})" if span else "")
+
+
+def matrix(board: Board, rows: list[Row]) -> View | None:
+    """Every pair of rows: the row's lead over the column's in points, and whether it is significant after Holm."""
+    comparison = board.get("comparison") or {}
+    pairs = {(pair["a"], pair["b"]): pair for pair in comparison.get("pairs") or []}
+    names = [row["row"] for row in rows if any(row["row"] in pair for pair in pairs)]
+    if len(names) < 2:
+        return None
+    largest = max((abs(pair["difference"]) for pair in pairs.values() if pair["difference"] is not None), default=0)
+    return {
+        "metric": str(comparison.get("metric") or "").replace("_", " "),
+        "alpha": comparison.get("alpha"),
+        "names": [{"name": name, "link": cells.link(name)} for name in names],
+        "lines": [
+            {
+                "name": name,
+                "link": cells.link(name),
+                "cells": [_matrix_cell(name, other, pairs, largest) for other in names],
+            }
+            for name in names
+        ],
+    }
+
+
+def _matrix_cell(name: str, other: str, pairs: dict[tuple[str, str], Row], largest: float) -> View:
+    sign, pair = (1, pairs[name, other]) if (name, other) in pairs else (-1, pairs.get((other, name)))
+    if pair is None or pair["difference"] is None:
+        return {"text": "" if name == other else display.NOTHING, "style": "none", "title": "", "significant": False}
+    lead = sign * pair["difference"]
+    strength = round(4 * abs(lead) / largest) if largest else 0
+    side = "up" if lead > 0 else "down"
+    return {
+        "text": display.signed(lead),
+        "style": f"{side}{strength}" if strength else "none",
+        "title": f"{name} against {other}: {display.signed(lead)} points, p {display.p_value(pair['p_holm'])} (Holm)",
+        "significant": bool(pair["significant"]),
+    }

@@ -1,0 +1,138 @@
+"""A small board whose completions are as hostile as a model can be; the tests of the leaderboard share it."""
+
+from __future__ import annotations
+
+import random
+
+from harness.aggregate import compare, estimate
+
+RUN = "window.hacked=1"
+HOSTILE = f'<script>{RUN}</script><img src=x onerror="{RUN}"></pre></article>'
+TEXTS = [
+    HOSTILE,
+    "plain",
+    "",
+    "\u202egnp.\u202c \x00 \ud800 مرحبا",
+    "x" * 50_000,
+    f"[link](javascript:{RUN}) [data](data:text/html,<script>{RUN}</script>) [web](https://example.org/a?b=1) "
+    f'<a href="javascript:{RUN}" onclick="{RUN}">raw</a> ![picture](https://example.org/picture.png)',
+    f'<div><table><b>never closed <svg onload={RUN}> <!-- <iframe srcdoc="<script>{RUN}</script>">',
+    f"</script><script>{RUN}</script>]]>\u2028\u2029`${{{RUN}}}` <style>*{{display:none}}</style>",
+    "# Head\n\n- one *em*\n- two **strong**\n\n1. first\n\n```html\n<b>code</b>\n```\n\n"
+    "| a | b |\n|---|---|\n| 1 | 2 |\n",
+    "y " * 500_000,
+    "ordinary words about a lighthouse",
+]
+NAMES = ("base", "sft", "sft+dpo", "pearson-chi2")
+
+
+def verdicts(name, seed):
+    generator = random.Random(seed)
+    lines = []
+    for number in range(60):
+        score = 1.0 if generator.random() < 0.2 * seed else generator.choice([0.0, 0.5])
+        lines.append(
+            {
+                "prompt_id": f"p{number:02}",
+                "model": name,
+                "baseline": "base",
+                "preference": 0.5 if name == "base" else generator.choice([0.0, 0.5, 1.0]),
+                "score": score,
+                "part": ("in", "out", "retain")[number % 3],
+                "family": f"family-{number % 4}",
+                "length_model": generator.randrange(20, 200),
+                "length_baseline": generator.randrange(20, 200),
+                "completion_tokens": 12,
+                "truncated": number == 7,
+                "empty": False,
+            }
+        )
+    return lines
+
+
+def sample(name, number, completion):
+    """Prompt ``number``; an LLM judge's two orders on the third, of which the second is of another mind."""
+    orders = [
+        {"order": "baseline_first", "label": "m", "preference": 1.0, "score": None, "raw_text": HOSTILE, "error": None},
+        {"order": "model_first", "label": "M", "preference": 0.0, "score": None, "raw_text": "because", "error": None},
+    ]
+    return {
+        "prompt_id": f"p{number:02}",
+        "part": ("in", "out", "retain")[number % 3],
+        "family": f"family-{number % 4}",
+        "prompt": f"List <two> fruits & nothing else, case {number}",
+        "completion": completion,
+        "baseline_completion": "apple",
+        "score": (0.5, 1.0, 0.0, 1.0)[(number + len(name)) % 4],
+        "preference": 0.5 if name == "base" else (0.0, 0.5, 1.0, None)[number % 4],
+        "finish_reason": "length" if number == 4 else "stop",
+        "completion_tokens": 3,
+        "verdicts": orders if number == 2 else [],
+    }
+
+
+def stages(name):
+    """Manifests as a store has them; the training stages with metrics."""
+    shared = {"commit": "c0ffee", "dirty": True, "command": f"bridgebench run {HOSTILE}", "versions": {"torch": "2"}}
+    metrics = [{"step": k, "loss": 2.0 / k, "learning_rate": 1e-4 / k, "grad_norm": 1.0} for k in range(1, 40)]
+    dpo = [{"step": k, "loss": 0.69, "reward_margin": 0.1 * k, "accuracy": 0.5} for k in range(1, 9)]
+    files = {"metrics.jsonl": {"sha256": "ab" * 32, "bytes": 1234}}
+    found = [{"kind": "train", "key": "3f9a", "identity": {"objective": {"name": "sft"}}, "metrics": metrics}]
+    if "dpo" in name:
+        found.append({"kind": "train", "key": "77aa", "identity": {"objective": {"name": "dpo"}}, "metrics": dpo})
+    return [{**stage, **shared, "label": name, "seconds": 75.0, "files": files} for stage in found]
+
+
+def content():
+    """(board, rows, samples, stages) of four rows and one that failed."""
+    lines = {name: verdicts(name, seed) for seed, name in enumerate(NAMES, 1)}
+    comparison = compare(lines)
+    rows = [
+        {
+            "row": name,
+            "variant": name.split("+")[0],
+            "rank": comparison["ranks"][name],
+            "failed": None,
+            **estimate(lines[name]),
+        }
+        for name in NAMES
+    ]
+    rows[1] |= {"preference_stage": "none", "learning_rate": 1e-4, "objective": "sft"}
+    rows[2] |= {"preference_stage": "dpo", "learning_rate": 1e-4, "objective": "sft", "dpo_beta": 0.1}
+    rows[2] |= {"stage_keys": {"train": "train/3f9a"}, "train_seconds": 75.0}
+    rows[3] |= {"preference_stage": "none", "learning_rate": 2e-5, "objective": "sft"}
+    rows.append({"row": "forward-kl", "variant": "forward-kl", "failed": "train/77aa: loss is not finite"})
+    board = {
+        "board": "demo",
+        "title": "Demo & <b>board</b>",
+        "benchmark": "builtin:microtasks eval",
+        "judge": "rules",
+        "baseline": "base",
+        "comparison": comparison,
+        "recipe": {"name": "demo", "note": HOSTILE},
+        "notes": ["One training seed: each interval describes this checkpoint only."],
+        "calibration": {
+            "measures": [{"label": "Accuracy", "value": 71.25, "low": 65.0, "high": 77.0, "n": 200}],
+            "note": "against people's choices",
+        },
+        "reference_tables": [
+            {
+                "name": "Elsewhere 2.0",
+                "source": "a package",
+                "rows": [
+                    {"row": "famous", "win_rate": 61.5, "lc_win_rate": 55.0, "mean_length": 110.0},
+                    {"row": HOSTILE, "win_rate": 1.5, "lc_win_rate": 2.0},
+                ],
+            }
+        ],
+    }
+    samples = {name: [sample(name, n, text) for n, text in enumerate(TEXTS)] for name in NAMES}
+    return board, rows, samples, {name: stages(name) for name in NAMES[1:]}
+
+
+def build(content, destination):
+    """The board of `content` in a directory."""
+    from harness import leaderboard
+
+    board, rows, samples, stages = content
+    return leaderboard.build(board, rows, samples, destination, stages=stages)
