@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness import __version__, files, inline, specs
+from harness import __version__, files, specs
+from harness.evidence import StoreEvidence
 from harness.executors.outcome import Outcome
 from harness.plan import Plan, Row
 from harness.stage import Stage
@@ -32,8 +33,9 @@ def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:
     }
     rows = [_row(row, store, failed[row.name], comparisons) for row in plan.rows]
     rows += [_refused(name, plan) for name in plan.refused]
-    samples = {row.name: _all_samples(row, store) for row in done}
-    stages = {row.name: _stages(row, store) for row in done}
+    evidence, whole = StoreEvidence(store), [row for row in rows if row["failed"] is None]
+    samples = {row["row"]: leaderboard.published.samples_of(row, evidence) for row in whole}
+    stages = {row["row"]: leaderboard.published.stages_of(row, evidence) for row in whole}
     leaderboard.build(_board(plan, store, done, comparisons), rows, samples, destination, stages=stages)
     files.write_json(destination / BOARD_MANIFEST, {"key": key})
     return destination
@@ -125,37 +127,6 @@ def _training_figures(row: Row, store: Store) -> dict[str, Any]:
         "train_tokens_per_second": last.get("tokens_per_second"),
         "surviving_updates": last.get("surviving_updates"),
     }
-
-
-def _all_samples(row: Row, store: Store) -> list[dict[str, Any]]:
-    """The samples of every benchmark; further ones' prompts are named after their benchmark, as ids may repeat."""
-    found: list[dict[str, Any]] = []
-    for name in row.evaluations:
-        mark = f"{name}/" if found else ""
-        found += [{**line, "prompt_id": f"{mark}{line['prompt_id']}"} for line in _samples(row, name, store)]
-    return found
-
-
-def _samples(row: Row, benchmark: str, store: Store) -> list[dict[str, Any]]:
-    from harness.leaderboard import samples
-
-    evaluated = row.evaluations[benchmark]
-    own, baseline = (
-        files.read_jsonl(inline.completions_path(stage, store))
-        for stage in (evaluated.generate, evaluated.judge.inputs["baseline"])
-    )
-    return samples.gather(_read(store, evaluated.judge, "verdicts.jsonl"), own, baseline)
-
-
-def _stages(row: Row, store: Store) -> list[dict[str, Any]]:
-    """Manifests of the row's stages in their order, a training stage's with its ``metrics``."""
-    found = []
-    for name in row.stage_keys.values():
-        kind, key = name.split("/", 1)
-        metrics = store.path(kind, key) / "metrics.jsonl"
-        lines = files.read_jsonl(metrics) if metrics.is_file() else []
-        found.append((store.manifest(kind, key) or {"kind": kind, "key": key}) | {"metrics": lines})
-    return found
 
 
 def _board(plan: Plan, store: Store, done: list[Row], comparisons: dict[str, Any]) -> dict[str, Any]:

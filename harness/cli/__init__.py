@@ -14,6 +14,7 @@ import sys
 import click
 
 from harness.cli import (
+    boards,
     evaluating,
     installed,
     publishing,
@@ -24,6 +25,7 @@ from harness.cli import (
 from harness.cli.common import bridgebench
 
 __all__ = [
+    "boards",
     "bridgebench",
     "evaluating",
     "installed",

@@ -6,16 +6,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from harness import files
 from harness.errors import BridgebenchError
+from harness.evidence import Evidence, PublishedEvidence
 from harness.leaderboard import samples
 from harness.leaderboard.build import DATA, build
 from harness.leaderboard.fields import Board, Row
-
-EVIDENCE = "evidence"
-_MANIFEST = "manifest.json"
 
 
 class Content(NamedTuple):
@@ -33,13 +31,13 @@ def read(directory: Path) -> Content:
         raise BridgebenchError(f"{directory} is no board: it has no {DATA}.", "give the directory of a published board")
     data = files.read_json(directory / DATA)
     rows = data.pop("rows")
-    evidence = directory / EVIDENCE
+    evidence = PublishedEvidence(directory)
     done = [row for row in rows if not row.get("failed")]
     return Content(
         data,
         rows,
-        {row["row"]: _samples(row, evidence) for row in done},
-        {row["row"]: _stages(row, evidence) for row in done},
+        {row["row"]: samples_of(row, evidence) for row in done},
+        {row["row"]: stages_of(row, evidence) for row in done},
     )
 
 
@@ -49,31 +47,40 @@ def rebuild(directory: Path, destination: Path) -> Path:
     return build(content.board, content.rows, content.samples, destination, stages=content.stages)
 
 
-def _samples(row: Row, evidence: Path) -> list[Row]:
-    name = (row.get("stage_keys") or {}).get("judge")
-    judge = _manifest(evidence, name)
-    if judge is None:
-        return []
-    inputs = judge["inputs"]
-    own, baseline = (_lines(evidence, inputs.get(role), "completions.jsonl") for role in ("completions", "baseline"))
-    return samples.gather(_lines(evidence, name, "verdicts.jsonl"), own, baseline)
+def samples_of(row: Row, evidence: Evidence) -> list[Row]:
+    """What the browser of verdicts shows of a row, on all its benchmarks.
+
+    Prompts of further benchmarks are named after their benchmark, as ids may repeat.
+    """
+    found = _samples(row.get("stage_keys") or {}, evidence)
+    for name, figures in list((row.get("benchmarks") or {}).items())[1:]:
+        more = _samples(figures.get("stage_keys") or {}, evidence)
+        found += [{**line, "prompt_id": f"{name}/{line['prompt_id']}"} for line in more]
+    return found
 
 
-def _stages(row: Row, evidence: Path) -> list[Row]:
+def stages_of(row: Row, evidence: Evidence) -> list[Row]:
     """Manifests of the row's stages in their order, a training stage's with its ``metrics``."""
     found = []
     for name in (row.get("stage_keys") or {}).values():
-        manifest = _manifest(evidence, name)
+        manifest = evidence.manifest(name)
         if manifest is not None:
             found.append(manifest | {"metrics": _lines(evidence, name, "metrics.jsonl")})
     return found
 
 
-def _manifest(evidence: Path, name: str | None) -> dict[str, Any] | None:
-    path = evidence / str(name) / _MANIFEST
-    return files.read_json(path) if name and path.is_file() else None
+def _samples(keys: dict[str, str], evidence: Evidence) -> list[Row]:
+    judge = evidence.manifest(keys["judge"]) if "judge" in keys else None
+    if judge is None:
+        return []
+    inputs = judge["inputs"]
+    own, baseline = (_lines(evidence, inputs.get(role), "completions.jsonl") for role in ("completions", "baseline"))
+    return samples.gather(_lines(evidence, keys["judge"], "verdicts.jsonl"), own, baseline)
 
 
-def _lines(evidence: Path, name: str | None, file: str) -> list[Row]:
-    path = evidence / str(name) / f"{file}.gz"
-    return files.read_jsonl(path) if name and path.is_file() else []
+def _lines(evidence: Evidence, name: str | None, file: str) -> list[Row]:
+    """The rows of a stage's file; none where it has no such file."""
+    try:
+        return evidence.lines(name, file) if name else []
+    except BridgebenchError:
+        return []
