@@ -238,8 +238,8 @@ def _hub_commit(repo: str, revision: str) -> str:
 class hub_faults:  # noqa: N801 - used like a function, as contextlib.suppress is
     """Turn what huggingface_hub and datasets raise into one paragraph about ``what``."""
 
-    def __init__(self, what: str) -> None:
-        self.what = what
+    def __init__(self, what: str, hint: str = "") -> None:
+        self.what, self.hint = what, hint
 
     def __enter__(self) -> None:
         return None
@@ -249,7 +249,8 @@ class hub_faults:  # noqa: N801 - used like a function, as contextlib.suppress i
             return
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise EnvironmentFault(
-            f"{self.what} could not be loaded: {first}",
-            "check the name and revision, the network, and HF_TOKEN for a gated repository;\n"
+            f"{self.what} could not be {'written' if self.hint else 'loaded'}: {first}",
+            self.hint
+            or "check the name and revision, the network, and HF_TOKEN for a gated repository;\n"
             "a hub:org/name@<40-hex commit> that was downloaded before needs no network",
         ) from error

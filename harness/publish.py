@@ -56,6 +56,22 @@ def to_directory(plan: Plan, store: Store, destination: Path) -> int:
     return sum(path.is_file() for path in destination.rglob("*"))
 
 
+def copy_board(board: Board, destination: Path) -> int:
+    """Publish a board that is there already, evidence included; returns the number of files.
+
+    Raises BridgebenchError where ``destination`` holds something else.
+    """
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".publish-") as temporary:
+        fresh = Path(temporary) / "board"
+        shutil.copytree(board.directory, fresh)
+        if not (fresh / "evidence").is_dir():
+            for row in board.rows:
+                copy_row_evidence(board, row, fresh / "evidence")
+        swap(fresh, destination)
+    return sum(path.is_file() for path in destination.rglob("*"))
+
+
 def _write_description(plan: Plan, directory: Path) -> None:
     text = yaml.safe_dump(plan.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     heading = (
