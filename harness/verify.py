@@ -8,7 +8,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from harness import files, recompute
+from harness import files
+from harness.boards import recompute
 from harness.errors import BridgebenchError
 from harness.evidence import Board, PublishedEvidence, board, locate
 from harness.store import MANIFEST, Problem, Store

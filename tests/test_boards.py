@@ -13,12 +13,14 @@ import yaml
 from click.testing import CliRunner, Result
 
 import harness
-from harness import board_diff, check, composite, evidence, files, formats, head_to_head, recompute, verify
-from harness.board_file import BoardFile
+from harness import evidence, files, verify
+from harness.boards import board_diff, check, composite, head_to_head, recompute
+from harness.boards.board_file import BoardFile
 from harness.cli import bridgebench
 from harness.config import Recipe
 from harness.errors import BridgebenchError, ConfigError
 from harness.evidence import Board, PublishedEvidence
+from harness.publishing import formats
 from harness.store import Store
 from tests.test_smoke import ROOT
 

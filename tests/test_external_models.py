@@ -81,8 +81,8 @@ def server(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     settings = {"VLLM_CPU_KVCACHE_SPACE": "1", "TORCHDYNAMO_DISABLE": "1", "VLLM_NO_USAGE_STATS": "1"}
     command = [
         sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(tiny_checkpoint),
-        "--port", str(port), "--host", "127.0.0.1", "--served-model-name", "tiny", "--dtype", "float32", "--enforce-eager",
-        "--max-model-len", "2048", "--gpu-memory-utilization", "0.4",
+        "--port", str(port), "--host", "127.0.0.1", "--served-model-name", "tiny", "--dtype", "float32",
+        "--enforce-eager", "--max-model-len", "2048", "--gpu-memory-utilization", "0.4",
     ]  # fmt: skip
     with log.open("wb") as errors:
         child = subprocess.Popen(command, stdout=errors, stderr=errors, env={**os.environ, **settings})

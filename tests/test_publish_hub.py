@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import hub_upload, model_card
 from harness.errors import BridgebenchError, ConfigError
 from harness.evidence import Board, PublishedEvidence
+from harness.publishing import hub_upload, model_card
 from harness.store import Store
 from tests.loopback_hub import COMMIT, loopback_hub
 from tests.test_smoke import ROOT

@@ -27,7 +27,7 @@ def leaderboard() -> None:
 @shows_errors
 def build(ctx: click.Context, board: str, destination: Path | None) -> None:
     """Build BOARD anew: a board file (YAML), a recipe's board, or a published one from its evidence."""
-    from harness import rebuild
+    from harness.boards import rebuild
 
     click.echo(f"board: {shown(rebuild.build(board, store_of(ctx), destination) / 'index.html')}")
 
@@ -39,8 +39,8 @@ def build(ctx: click.Context, board: str, destination: Path | None) -> None:
 @shows_errors
 def check(ctx: click.Context, board: str) -> None:
     """Compute BOARD anew from its evidence; exit code 4 if it no longer follows."""
-    from harness import check as checking
     from harness import evidence
+    from harness.boards import check as checking
 
     problems, checked = checking.run(evidence.board(board, store_of(ctx)))
     for problem in problems:
@@ -60,7 +60,8 @@ def check(ctx: click.Context, board: str) -> None:
 @shows_errors
 def diff(ctx: click.Context, old: str, new: str, as_json: bool) -> None:
     """What changed from board OLD to board NEW, and whether it is significant."""
-    from harness import board_diff, evidence
+    from harness import evidence
+    from harness.boards import board_diff
 
     found = board_diff.difference(*(evidence.board(name, store_of(ctx)) for name in (old, new)))
     click.echo(json.dumps(found.as_json(), indent=2) if as_json else found.text())
@@ -76,7 +77,8 @@ def diff(ctx: click.Context, old: str, new: str, as_json: bool) -> None:
 @shows_errors
 def compare(ctx: click.Context, a: str, b: str, benchmark: str | None, as_json: bool) -> None:
     """Rows A and B (BOARD/ROW) prompt by prompt."""
-    from harness import evidence, head_to_head
+    from harness import evidence
+    from harness.boards import head_to_head
 
     found = head_to_head.compare(evidence.row(a, store_of(ctx)), evidence.row(b, store_of(ctx)), benchmark)
     click.echo(json.dumps(found, indent=2) if as_json else head_to_head.text(found))
@@ -90,6 +92,6 @@ def compare(ctx: click.Context, a: str, b: str, benchmark: str | None, as_json: 
 def reproduce(ctx: click.Context, row: str) -> None:
     """The exact commands behind ROW (BOARD/ROW), and the stage keys they should give."""
     from harness import evidence
-    from harness import reproduce as reproducing
+    from harness.boards import reproduce as reproducing
 
     click.echo(reproducing.commands(*evidence.row(row, store_of(ctx))))

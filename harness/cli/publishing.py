@@ -34,6 +34,6 @@ from harness.cli.common import bridgebench, examples, shows_errors, store_of
 @shows_errors
 def publish(ctx: click.Context, **asked: Any) -> None:
     """Show a finished BOARD, with the evidence a stranger needs to check it, or a checkpoint with its card."""
-    from harness import publishing
+    from harness.publishing import order
 
-    click.echo(publishing.run(publishing.Order(**asked), store_of(ctx)))
+    click.echo(order.run(order.Order(**asked), store_of(ctx)))

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from harness import recompute, verify
+from harness import verify
+from harness.boards import recompute
 from harness.errors import BridgebenchError
 from harness.evidence import Board, Line
 
@@ -96,7 +97,7 @@ def _tested(old: Board, new: Board, moved: dict[str, dict[str, tuple[Any, Any]]]
             tests[name] = _test(old, new, name)
         except BridgebenchError as error:
             reasons[name] = error.message
-    adjusted = paired.holm(np.array([test["p"] for test in tests.values()])) if tests else []
+    adjusted = paired.holm(np.array([test["p"] for test in tests.values()], dtype=np.float64))
     for test, p_holm in zip(tests.values(), adjusted, strict=True):
         test |= {"p_holm": float(p_holm), "significant": bool(p_holm < paired.ALPHA)}
     return [Change(name, found, tests.get(name), reasons.get(name, "")) for name, found in moved.items()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness import recompute
+from harness.boards import recompute
 from harness.errors import BridgebenchError
 from harness.evidence import Board, Line
 

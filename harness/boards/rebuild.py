@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from harness import board, board_file, composite, evidence, files, publish, recipe_file, recompute
+from harness import board, evidence, files, publish, recipe_file
+from harness.boards import board_file, composite, recompute
 from harness.errors import BridgebenchError
 from harness.evidence import Board, PublishedEvidence
 from harness.plan import make_plan

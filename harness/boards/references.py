@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from harness.board_file import ReferenceTable
+from harness.boards.board_file import ReferenceTable
 from harness.errors import ConfigError, EnvironmentFault, did_you_mean
 
 # AlpacaEval's column → ours

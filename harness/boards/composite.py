@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import evidence, files, recompute, references
-from harness.board_file import BoardFile
+from harness import evidence, files
+from harness.boards import recompute, references
+from harness.boards.board_file import BoardFile
 from harness.errors import ConfigError, did_you_mean
 from harness.evidence import Board
 from harness.store import Store
@@ -123,8 +124,9 @@ def _without(figures: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
     names = {f"{metric}{end}" for metric in hidden for end in ("", "_low", "_high")}
     found = {key: None if key in names else value for key, value in figures.items()}
     for group in ("by_split", "by_family"):
-        if isinstance(found.get(group), dict):
-            found[group] = {name: _without(part, hidden) for name, part in found[group].items()}
+        parts = found.get(group)
+        if isinstance(parts, dict):
+            found[group] = {name: _without(part, hidden) for name, part in parts.items()}
     return found
 
 

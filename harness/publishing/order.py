@@ -1,9 +1,9 @@
 """``publish``: where a board goes, decided by ``--to``; what goes there is made by the modules named here.
 
-a directory   `harness.publish`        the board with its evidence (``workflow`` adds one for GitHub Pages)
-hub:…         `harness.hub_upload`     the same, or a row's checkpoint with its card; only told about without ``yes``
-csv, …        `harness.formats`        one table
-alpaca_eval   `harness.alpaca_export`  outputs and annotations per row, as AlpacaEval takes submissions
+a directory   `harness.publish`   the board with its evidence (``workflow`` adds one for GitHub Pages)
+hub:…         `hub_upload`        the same, or a row's checkpoint with its card; only told about without ``yes``
+csv, …        `formats`           one table
+alpaca_eval   `alpaca_export`     outputs and annotations per row, as AlpacaEval takes submissions
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import evidence, files, formats, hub_upload, publish, recipe_file
+from harness import evidence, files, publish, recipe_file
 from harness.errors import BridgebenchError, ConfigError
 from harness.evidence import Board
 from harness.plan import make_plan
+from harness.publishing import formats, hub_upload
 from harness.store import Store
 
 ALPACA_EVAL = "alpaca_eval"
@@ -77,7 +78,7 @@ def _table(order: Order, store: Store) -> str:
 
 
 def _alpaca_eval(order: Order, store: Store) -> str:
-    from harness import alpaca_export
+    from harness.publishing import alpaca_export
 
     if order.out is None:
         raise ConfigError("--to alpaca_eval writes several files, so it needs a place.", "add --out DIR")
@@ -86,7 +87,7 @@ def _alpaca_eval(order: Order, store: Store) -> str:
 
 
 def _checkpoint(order: Order, store: Store, destination: Path) -> str:
-    from harness import model_card
+    from harness.publishing import model_card
 
     if destination.exists() and any(destination.iterdir()):
         raise BridgebenchError(f"{destination} is not empty; nothing was overwritten.", "choose another --to")
@@ -113,7 +114,7 @@ def _to_hub(order: Order, store: Store) -> str:
 
 
 def _fill(directory: Path, order: Order, target: hub_upload.Target, store: Store) -> None:
-    from harness import model_card
+    from harness.publishing import model_card
 
     if order.row is not None:
         model_card.write(evidence.board(order.board, store), order.row, store, directory)

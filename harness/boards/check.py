@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness import recompute, verify
+from harness import verify
+from harness.boards import recompute
 from harness.errors import BridgebenchError
 from harness.evidence import Board
 from harness.store import Problem

@@ -40,7 +40,7 @@ def _install(made: list[dict[str, Any]]) -> list[str]:
     versions: dict[str, str] = {}
     for manifest in made:
         versions |= manifest.get("versions") or {}
-    machine = next((each["machine"] for each in reversed(made) if each.get("machine")), {})
+    machine: dict[str, Any] = next((each["machine"] for each in reversed(made) if each.get("machine")), {})
     device = next((each["identity"]["device"] for each in made if each["identity"].get("device")), "cpu")
     pinned = " ".join(f"{name}=={version}" for name, version in sorted(versions.items()) if name != "bridgebench")
     return [
