@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from harness import files, recipe_file
+from harness import files, models, recipe_file
 from harness.config import Recipe
 from harness.data.sources import BUILTIN
 from harness.errors import ConfigError, did_you_mean
@@ -174,17 +174,17 @@ def _model(text: str, request: Request) -> dict[str, Any]:
         key = {"api_key_env": request.api_key_env} if request.api_key_env else {}
         return {"endpoint": {"base_url": match["url"], "model": match["model"], **key}}
     optional = {
-        "base": request.base if _may_be_adapter(text) else None,
+        "base": request.base if request.base and _is_adapter(text) else None,
         "chat_template": request.chat_template,
         "trust_remote_code": request.trust_remote_code or None,
     }
     return {"checkpoint": text, **{name: value for name, value in optional.items() if value is not None}}
 
 
-def _may_be_adapter(text: str) -> bool:
-    """A base is for adapters: a directory without a config of its own, or a repository, of which that is not known."""
+def _is_adapter(text: str) -> bool:
+    """A base is for adapters: a directory without a config of its own, or a repository that says so."""
     if text.startswith("hub:"):
-        return True
+        return models.hub_holds(text, models.ADAPTER_CONFIG)
     path = Path(text).expanduser()
     return path.is_dir() and not (path / "config.json").is_file()
 

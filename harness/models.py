@@ -225,6 +225,17 @@ def _resolve_hub(text: str, cache: Path, kind: Callable[[str, Path], ResolvedMod
     return ResolvedModel(text, {"format": "hub", "repo": repo, "commit": commit, **adapter}, fetch)
 
 
+def hub_holds(text: str, name: str) -> bool:
+    """Whether a hub repository has a file of that name. Raises EnvironmentFault where it cannot be asked."""
+    match = HUB_PATTERN.match(text)
+    if match is None:
+        raise ConfigError(f'"{text}" is not a hub reference.', "it looks like hub:org/name@revision")
+    from huggingface_hub import HfApi
+
+    with hub_faults(text):
+        return bool(HfApi().file_exists(match["repo"], name, revision=match["revision"] or "main"))
+
+
 def _hub_commit(repo: str, revision: str) -> str:
     from huggingface_hub import HfApi
 

@@ -14,6 +14,7 @@ import pytest
 from harness import files
 from harness.config import DataSource
 from harness.data.sources import load_rows
+from tests.loopback_hub import COMMIT, loopback_hub
 from tests.test_smoke import ROOT, bridgebench, executed
 
 # one trained objective and the base; few prompts, short answers
@@ -80,10 +81,14 @@ def store(tmp_path_factory: pytest.TempPathFactory, sharded: Path, adapter: Path
     bridgebench(path, "run", "smoke", *ONE_CELL)
     trained = next(path.glob("train/*/checkpoint"))
     stored = outputs(path.parent / "out.json", prompts())
-    done = bridgebench(
-        path, "eval", f"sharded={sharded}", f"lora={adapter}", f"trained={trained}", "--base", str(tiny_checkpoint),
-        "--outputs", str(stored), "--board", "smoke", *ONE_CELL,
-    )  # fmt: skip
+    shutil.copytree(sharded, path.parent / "hub" / "models" / "lab" / "sharded")
+    with loopback_hub(path.parent / "hub") as endpoint, pytest.MonkeyPatch.context() as environment:
+        for name, value in {"HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}.items():
+            environment.setenv(name, value)
+        done = bridgebench(
+            path, "eval", f"hub:lab/sharded@{COMMIT}", f"lora={adapter}", f"trained={trained}",
+            "--base", str(tiny_checkpoint), "--outputs", str(stored), "--board", "smoke", *ONE_CELL,
+        )  # fmt: skip
     (path.parent / "said").write_text(done.stderr)
     # the recipe's own rows are reused: only what is new was executed
     new = "(4 convert, 3 tokenize, 4 generate, 1 prompts, 4 judge, 4 aggregate)"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def match(lines: list[Line], prompts: list[Line], source: Path, allowed: float =
     if len(lacking) > allowed * len(prompts):
         raise ConfigError(
             f"{source} has no output for {len(lacking)} of {len(prompts)} prompts: {_some(lacking)}.",
-            f"--max-missing {len(lacking) / len(prompts):.3f} counts them as missing completions",
+            f"--max-missing {math.ceil(1000 * len(lacking) / len(prompts)) / 1000:g} counts them as missing completions",
         )
     return found
 
