@@ -130,6 +130,22 @@ def test_a_template_given_stands_in_for_a_missing_one(checkpoint: Path, tmp_path
     inspect(checkpoint, chat_template=str(template))
 
 
+def test_a_template_given_replaces_the_checkpoints_own_when_it_is_converted(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer
+
+    from trainers.__main__ import run
+    from trainers.spec import ADAPTER
+
+    template = tmp_path / "other.jinja"
+    template.write_text("{% for m in messages %}[{{ m.role }}] {{ m.content }} {% endfor %}")
+    source = {"format": "huggingface", "path": str(tiny_checkpoint), "chat_template": str(template)}
+    run(ADAPTER.validate_python({"kind": "convert", "output": str(tmp_path / "out"), "source": source, "threads": 1}))
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out" / "checkpoint")
+    assert tokenizer.apply_chat_template(ASK, tokenize=False) == "[user] Say hi "
+
+
 def test_the_flag_for_remote_code_only_explains_the_refusal(checkpoint: Path) -> None:
     with_config(auto_map={"AutoModelForCausalLM": "m.M"})(checkpoint)
     with pytest.raises(ConfigError, match="does not change that") as caught:

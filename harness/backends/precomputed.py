@@ -78,9 +78,10 @@ def match(lines: list[Line], prompts: list[Line], source: Path, allowed: float =
     _refuse_left(waiting, source, {_text_name(alpaca_eval.instruction(prompt)) for prompt in prompts}, prompts)
     lacking = [prompt["id"] for prompt, line in zip(prompts, found, strict=True) if line is None]
     if len(lacking) > allowed * len(prompts):
+        share = math.ceil(1000 * len(lacking) / len(prompts)) / 1000
         raise ConfigError(
             f"{source} has no output for {len(lacking)} of {len(prompts)} prompts: {_some(lacking)}.",
-            f"--max-missing {math.ceil(1000 * len(lacking) / len(prompts)) / 1000:g} counts them as missing completions",
+            f"--max-missing {share:g} counts them as missing completions",
         )
     return found
 
