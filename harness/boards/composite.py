@@ -6,11 +6,12 @@ is left out, because it is another quantity.
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import evidence, files
+from harness import evidence, files, publish
 from harness.boards import recompute, references
 from harness.boards.board_file import BoardFile
 from harness.errors import ConfigError, did_you_mean
@@ -35,22 +36,27 @@ def build(file: BoardFile, store: Store, destination: Path | None = None) -> Pat
 
     Raises ConfigError for rows that are not there or cannot be compared.
     """
+    members = _members(file, store)
+    if destination is None:
+        return _write(file, members, store.root / "boards" / file.board)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".board-") as temporary:
+        fresh = _write(file, members, Path(temporary) / "board")
+        for member in members:
+            publish.copy_row_evidence(member.source, member.row, fresh / "evidence")
+        files.write_text(fresh / "board.yaml", _text(file))
+        publish.swap(fresh, destination)
+    return destination
+
+
+def _write(file: BoardFile, members: list[Member], target: Path) -> Path:
     from harness import leaderboard
     from harness.leaderboard import published
 
-    members = _members(file, store)
     board, rows = content(file, members)
     samples = {each.name: published.samples_of(each.source.row(each.row), each.source.evidence) for each in members}
     stages = {each.name: published.stages_of(each.source.row(each.row), each.source.evidence) for each in members}
-    target = destination or store.root / "boards" / file.board
-    leaderboard.build(board, rows, samples, target, stages=stages)
-    if destination is not None:
-        from harness import publish
-
-        for member in members:
-            publish.copy_row_evidence(member.source, member.row, target / "evidence")
-        files.write_text(target / "board.yaml", _text(file))
-    return target
+    return leaderboard.build(board, rows, samples, target, stages=stages)
 
 
 def _text(file: BoardFile) -> str:
