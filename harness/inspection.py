@@ -154,13 +154,19 @@ def _embedding_rows(tensors: dict[str, dict[str, Any]]) -> int | None:
 
 
 def _largest_token(path: Path) -> int | None:
-    """The largest id of ``tokenizer.json``; None where the tokenizer is of another form and cannot be counted."""
+    """The largest id that a chat can give; None where the tokenizer is of another form and cannot be counted.
+
+    Of the added tokens those count that the template or the special tokens name: some models ship further ones (for
+    images) that have no row in the embedding and never occur in text.
+    """
     stored = read(path / "tokenizer.json")
     vocabulary = (stored.get("model") or {}).get("vocab")
     if not vocabulary:
         return None
     largest = max(vocabulary.values()) if isinstance(vocabulary, dict) else len(vocabulary) - 1
-    return int(max([largest, *(token["id"] for token in stored.get("added_tokens") or [])]))
+    named = (template_of(path) or "") + " ".join(_special(path).values())
+    added = [token["id"] for token in stored.get("added_tokens") or [] if token["content"] in named]
+    return int(max([largest, *added]))
 
 
 def _fits(largest: int | None, rows: int | None) -> None:
@@ -209,10 +215,10 @@ def _special(path: Path) -> dict[str, str]:
 
 
 def _renders(template: str | None, needs: Requirements, special: dict[str, str]) -> None:
-    if not template:
+    if not template and needs.conversations:
         raise ConfigError("the tokenizer has no chat template.", chat_template.HINT)
     for messages in needs.conversations:
-        chat_template.render(template, messages, special)
+        chat_template.render(str(template), messages, special)
 
 
 # a GGUF file

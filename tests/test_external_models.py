@@ -79,8 +79,9 @@ def server(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         pytest.skip("vLLM is not installed here")
     port, log = free_port(), tmp_path_factory.mktemp("server") / "log"
     settings = {"VLLM_CPU_KVCACHE_SPACE": "1", "TORCHDYNAMO_DISABLE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    leash = [sys.executable, "-m", "harness.leash", str(os.getpid())]  # it ends with the tests, however they end
     command = [
-        sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(tiny_checkpoint),
+        *leash, sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(tiny_checkpoint),
         "--port", str(port), "--host", "127.0.0.1", "--served-model-name", "tiny", "--dtype", "float32",
         "--enforce-eager", "--max-model-len", "2048", "--gpu-memory-utilization", "0.4",
     ]  # fmt: skip

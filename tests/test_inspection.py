@@ -62,10 +62,16 @@ def with_config(**changes: Any) -> Callable[[Path], None]:
     return lambda path: edit(path / "config.json", **changes)
 
 
-def with_more_tokens(path: Path) -> None:
+def with_an_image_token(path: Path) -> None:
     stored = json.loads((path / "tokenizer.json").read_text())
     stored["added_tokens"].append({**stored["added_tokens"][-1], "id": 400, "content": "<more>"})
     (path / "tokenizer.json").write_text(json.dumps(stored))
+
+
+def with_more_tokens(path: Path) -> None:
+    with_an_image_token(path)
+    template = path / "chat_template.jinja"
+    template.write_text("<more>" + template.read_text())
 
 
 def without_end(path: Path) -> None:
@@ -112,6 +118,16 @@ def test_a_fault_is_named(checkpoint: Path, spoil: Callable[[Path], None], said:
     with pytest.raises(ConfigError) as caught:
         inspect(checkpoint)
     assert said in caught.value.message
+
+
+def test_an_added_token_that_no_chat_can_give_needs_no_row_in_the_embedding(checkpoint: Path) -> None:
+    with_an_image_token(checkpoint)
+    inspect(checkpoint)
+
+
+def test_a_model_without_a_template_may_be_fetched_but_not_asked(checkpoint: Path) -> None:
+    without_template(checkpoint)
+    inspect(checkpoint, Requirements(conversations=()))
 
 
 def test_all_faults_are_told_at_once(checkpoint: Path) -> None:
