@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test quickstart publish-quickstart test lint format clean
+.PHONY: help install install-test browser quickstart publish-quickstart test bench-site screenshots lint format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
@@ -37,17 +37,42 @@ $(STAMP)-test: requirements/test.txt $(STAMP)-$(DEVICE)
 
 install-test: $(STAMP)-test
 
+# Chromium and its driver from Debian's packages, axe-core from npm. What cannot be installed here is named and its tests are
+# skipped; nothing in this target fails.
+AXE := tests/node_modules/axe-core/package.json
+APT := apt-get -qq -o Acquire::Retries=0 -o Acquire::http::Timeout=20
+CHROMIUM := chromium chromium-driver
+
+browser: $(AXE)  ## Chromium and axe-core for the tests of the site
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing $(CHROMIUM)"; \
+	  ($(APT) update && DEBIAN_FRONTEND=noninteractive $(APT) install -y --no-install-recommends $(CHROMIUM)) \
+	    >/dev/null 2>&1 || echo "$(CHROMIUM) could not be installed: the tests in a browser are skipped"; \
+	else echo "no Chromium (apt-get install $(CHROMIUM)): the tests in a browser are skipped"; fi
+
+$(AXE): tests/package.json
+	@if command -v npm >/dev/null && timeout 120 npm install --prefix tests --no-package-lock --ignore-scripts \
+	  --no-audit --no-fund --silent >/dev/null 2>&1; then touch $@; \
+	else echo "axe-core could not be installed with npm: the accessibility tests are skipped"; fi
+
 quickstart: install  ## train, serve, judge and rank the 11 rows of the quickstart recipe
 	$(BIN)/bridgebench run quickstart
 
 publish-quickstart: install  ## copy the finished quickstart board and its evidence to leaderboards/quickstart
 	$(BIN)/bridgebench publish quickstart --to leaderboards/quickstart
 
-test: install-test  ## style, types and tests
+test: install-test browser  ## style, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
+bench-site: install-test browser  ## time a board of 20 rows and 805 prompts, built and opened in Chromium
+	$(BIN)/python benchmarks/site.py
+
+screenshots: install-test browser  ## the README's pictures, from leaderboards/quickstart
+	$(BIN)/python docs/screenshots.py
 
 format: install-test  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .

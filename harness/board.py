@@ -33,10 +33,11 @@ def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:
     }
     rows = [_row(row, store, failed[row.name], comparisons) for row in plan.rows]
     rows += [_refused(name, plan) for name in plan.refused]
+    described = _board(plan, store, done, comparisons)
     evidence, whole = StoreEvidence(store), [row for row in rows if row["failed"] is None]
-    samples = {row["row"]: leaderboard.published.samples_of(row, evidence) for row in whole}
+    samples = {row["row"]: leaderboard.published.samples_of(described, row, evidence) for row in whole}
     stages = {row["row"]: leaderboard.published.stages_of(row, evidence) for row in whole}
-    leaderboard.build(_board(plan, store, done, comparisons), rows, samples, destination, stages=stages)
+    leaderboard.build(described, rows, samples, destination, stages=stages)
     files.write_json(destination / BOARD_MANIFEST, {"key": key})
     return destination
 

@@ -31,3 +31,11 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = {"format": "random", "name": "tiny-llama", "seed": 0}
     run(ADAPTER.validate_python({"kind": "convert", "output": str(out), "source": source}))
     return out / "checkpoint"
+
+
+@pytest.fixture(scope="session")
+def demo_board(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The board of `tests.leaderboard_content`, built once; a test that changes it takes a copy."""
+    from tests import leaderboard_content
+
+    return leaderboard_content.build(leaderboard_content.content(), tmp_path_factory.mktemp("boards") / "demo")

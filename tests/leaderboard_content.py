@@ -15,6 +15,7 @@ TEXTS = [
     "\u202egnp.\u202c \x00 \ud800 مرحبا",
     "x" * 50_000,
     f"[link](javascript:{RUN}) [data](data:text/html,<script>{RUN}</script>) [web](https://example.org/a?b=1) "
+    "[page](index.html) [other](//example.org) [disk](file:///etc/passwd) "
     f'<a href="javascript:{RUN}" onclick="{RUN}">raw</a> ![picture](https://example.org/picture.png)',
     f'<div><table><b>never closed <svg onload={RUN}> <!-- <iframe srcdoc="<script>{RUN}</script>">',
     f"</script><script>{RUN}</script>]]>\u2028\u2029`${{{RUN}}}` <style>*{{display:none}}</style>",
@@ -136,3 +137,25 @@ def build(content, destination):
 
     board, rows, samples, stages = content
     return leaderboard.build(board, rows, samples, destination, stages=stages)
+
+
+def two_benchmarks():
+    """Two rows on two benchmarks that share prompt ids; the baseline of the second is no row of the board."""
+    names = ("base", "sft")
+    lines = {name: verdicts(name, seed) for seed, name in enumerate(names, 1)}
+    other = {name: [{**line, "baseline": "famous", "score": None} for line in lines[name][:9]] for name in names}
+    comparisons = {"micro": compare(lines), "duel": compare(other)}
+    rows = []
+    for name in names:
+        found = {"micro": estimate(lines[name]), "duel": estimate(other[name])}
+        rows.append({"row": name, "variant": name, "rank": 1, **found["micro"], "benchmarks": found})
+    samples = {
+        name: [
+            {**sample(name, n, text), "benchmark": benchmark, "baseline": baseline, "baseline_completion": baseline}
+            for benchmark, baseline, texts in (("micro", "base", TEXTS), ("duel", "famous", ["first", "second"]))
+            for n, text in enumerate(texts)
+        ]
+        for name in names
+    }
+    board = {"board": "two", "baseline": "base", "benchmarks": ["micro", "duel"], "comparisons": comparisons}
+    return {**board, "comparison": comparisons["micro"]}, rows, samples, {}

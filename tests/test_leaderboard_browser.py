@@ -3,6 +3,7 @@
 Hostile completions never run and never break the page; nothing is asked from outside.
 """
 
+import shutil
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -24,9 +25,9 @@ def content():
     return leaderboard_content.content()
 
 
-@pytest.fixture(scope="module")
-def board(content, tmp_path_factory):
-    return leaderboard_content.build(content, tmp_path_factory.mktemp("boards") / "demo")
+@pytest.fixture
+def board(demo_board):
+    return demo_board
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,7 @@ def test_rows_from_elsewhere_can_be_hidden(browser, board):
 def test_the_parts_of_the_benchmark_are_a_press_away(browser, board):
     browser.open(board / "index.html")
     browser.click("[data-show=table-p0]")
-    assert browser.texts("section.board .caption strong") == ["In"]
+    assert browser.texts(".board .caption strong") == ["In"]
 
 
 def test_a_row_opens_and_leads_to_its_completions(browser, board):
@@ -196,6 +197,21 @@ def test_two_rows_compare_with_the_difference_of_the_board(browser, board, conte
     assert browser.text("#summary .value").startswith(display.signed(-pair["difference"]))
 
 
+def test_each_benchmark_has_its_own_prompts_baseline_and_comparison(browser, tmp_path):
+    content = leaderboard_content.two_benchmarks()
+    where = leaderboard_content.build(content, tmp_path / "two")
+    browser.open(where / "browse.html", "#row=sft&benchmark=duel&prompt=p01")
+    assert browser.text("#count") == "2 prompts"
+    assert browser.texts("#reader .text-box")[1:] == ["second", "famous"]
+    assert browser.texts("#reader .answer h3") == ["sft", "famous (baseline)"]
+    browser.choose("#benchmark", "0")
+    browser.until("return document.getElementById('count').textContent === '11 prompts'")
+    browser.open(where / "compare.html", "#a=sft&b=base&benchmark=duel")
+    (pair,) = content[0]["comparisons"]["duel"]["pairs"]
+    assert browser.text("#summary .value").startswith(display.signed(-pair["difference"]))
+    assert "points of win rate" in browser.text("#summary")
+
+
 def test_every_control_works_by_keyboard_alone(browser, board):
     from selenium.webdriver.common.keys import Keys
 
@@ -278,27 +294,30 @@ def named_with_hostile_texts(content):
 
 
 READ_EVERYTHING = """
-const done = arguments[arguments.length - 1], wait = (ms) => new Promise((next) => setTimeout(next, ms));
+const done = arguments[arguments.length - 1], seen = new Set(), pane = document.getElementById("reader");
+const forbidden = "main :is(script, img, iframe, svg:not([role]), object, embed, style, link, base, b:not(h3 b))";
+let elements = 0, texts = 0;
+const drawn = async (act) => {
+  const before = pane.firstChild;
+  act();
+  while (pane.firstChild === before) await new Promise((next) => setTimeout(next, 1));
+  for (const link of pane.querySelectorAll("a")) seen.add(link.href);
+  elements += document.querySelectorAll(forbidden).length;
+  texts += pane.querySelectorAll(".text-box").length;
+};
 (async () => {
-  const pane = document.getElementById("reader"), seen = [];
-  for (const select of ["row", "a"]) {
-    const rows = document.getElementById(select);
-    if (!rows) continue;
-    for (const option of [...rows.options].map((item) => item.value)) {
-      rows.value = option;
-      rows.dispatchEvent(new Event("change", { bubbles: true }));
+  for (const select of [document.getElementById("row"), document.getElementById("a")].filter(Boolean)) {
+    for (const option of [...select.options].map((item) => item.value)) {
+      select.value = option;
+      await drawn(() => select.dispatchEvent(new Event("change", { bubbles: true })));
       for (const item of [...document.querySelectorAll("#list button")]) {
-        item.click();
-        await wait(4);
-        document.getElementById("raw").click();
-        await wait(4);
-        for (const link of pane.querySelectorAll("a")) seen.push(link.href);
+        await drawn(() => item.click());
+        await drawn(() => document.getElementById("raw").click());
       }
     }
   }
-  const forbidden = "main :is(script, img, iframe, object, embed, style, link, base, form form)";
-  done([seen, document.querySelectorAll(forbidden).length]);
-})().catch((error) => done(["failed", String(error)]));
+  done([[...seen], elements, texts]);
+})().catch((error) => done(["failed", String(error), 0]));
 """
 
 
@@ -314,9 +333,10 @@ def test_hostile_completions_never_run_break_the_page_or_ask_for_anything(browse
             browser.js("return document.querySelectorAll('main img, main iframe, main script, [onclick]').length") == 0
         )
         if path.name in ("browse.html", "compare.html"):
-            links, elements = browser.driver.execute_async_script(READ_EVERYTHING)
+            links, elements, texts = browser.driver.execute_async_script(READ_EVERYTHING)
             assert elements == 0, links
-            assert set(links) == {"https://example.org/a?b=1"}
+            assert texts > 2 * len(NAMES) * len(TEXTS)
+            assert links == ["https://example.org/a?b=1"]
             assert browser.js("return window.hacked") is None
             assert browser.text("footer p").startswith("Made by bridgebench")
     asked = browser.requests()
@@ -347,8 +367,8 @@ def test_the_policy_forbids_html_from_text_and_scripts_from_elsewhere(browser, b
     assert len(browser.errors()) == 2  # both are reported as violations
 
 
-def test_a_page_of_texts_that_is_gone_is_reported(browser, content, tmp_path):
-    where = leaderboard_content.build(content, tmp_path / "board")
+def test_a_page_of_texts_that_is_gone_is_reported(browser, board, tmp_path):
+    where = shutil.copytree(board, tmp_path / "board")
     (where / "pages" / "sft-0.js").unlink()
     browser.open(where / "browse.html", "#row=sft")
     assert browser.text("[role=alert]") == "pages/sft-0.js could not be loaded"

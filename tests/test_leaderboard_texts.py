@@ -2,13 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import BridgebenchError
-from harness.leaderboard import corpus, display, markdown, published, samples
+from harness.leaderboard import corpus, display, fields, markdown, published, samples
 from tests import leaderboard_content
 from tests.leaderboard_content import HOSTILE, NAMES, TEXTS
 
@@ -84,9 +85,14 @@ def test_characters_that_reorder_or_break_a_page_are_made_visible():
     assert display.visible("👩‍🔬 é\n\tok") == "👩‍🔬 é\n\tok"
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    return leaderboard_content.build(leaderboard_content.content(), tmp_path_factory.mktemp("boards") / "demo")
+@pytest.fixture
+def built(demo_board):
+    return demo_board
+
+
+@pytest.fixture
+def published_board():
+    return Path(__file__).resolve().parent.parent / "leaderboards" / "quickstart"
 
 
 def page(directory, name):
@@ -111,11 +117,11 @@ def test_every_completion_is_on_a_page_as_text_and_as_a_tree(built):
 
 
 def test_the_index_says_what_filters_need(built):
-    rows, prompts, parts, _, per_page, baseline, cells, pairs, metric = page(built, "index")
+    rows, prompts, parts, _, per_page, [[_, _, _, baseline, metric, pairs]], cells = page(built, "index")
     assert {row[0] for row in rows} == set(NAMES)
     assert parts == ["In", "Out", "Retain"]
     assert len(prompts) == len(TEXTS) <= per_page
-    assert rows[baseline[2]][0] == "base"
+    assert rows[baseline][0] == "base"
     assert (metric, len(pairs)) == ("pass_rate", 6)
     flags = cells[[row[0] for row in rows].index("sft")][2]
     assert flags[2] == corpus.DISAGREEMENT | corpus.EMPTY
@@ -127,7 +133,7 @@ def test_long_completions_make_more_and_smaller_pages(tmp_path):
     rows = [{"row": "a", "rank": 1, "win_rate": 1.0}]
     lines = [{"prompt_id": str(n), "prompt": "p", "completion": "x" * 10_000, "preference": 1.0} for n in range(35)]
     collected = corpus.collect({"baseline": "elsewhere"}, rows, {"a": lines})
-    corpus.write(collected, None, tmp_path / "pages")
+    corpus.write(collected, {}, tmp_path / "pages")
     names = {path.name for path in (tmp_path / "pages").iterdir()}
     texts = {f"{stem}-{k}.js" for stem in ("prompts", "a", "elsewhere") for k in range(4)}
     assert names == texts | {"index.js"}
@@ -141,10 +147,22 @@ def test_no_row_can_take_the_name_of_the_prompts_or_leave_the_folder(name):
     assert "/" not in stem
 
 
-def test_verdicts_of_both_orders_are_one_sample_with_their_mean():
+def test_benchmarks_that_share_prompt_ids_are_kept_apart(tmp_path):
+    board, rows, given, _ = leaderboard_content.two_benchmarks()
+    corpus.write(corpus.collect(board, [fields.complete(row) for row in rows], given), board, tmp_path / "pages")
+    _, prompts, *_, benchmarks, _ = page(tmp_path, "index")
+    assert [name for name, *_ in benchmarks] == ["micro", "duel"]
+    assert [baseline for _, baseline, *_ in benchmarks] == ["base", "famous"]
+    assert [metric for *_, metric, _ in benchmarks] == ["pass_rate", "win_rate"]
+    assert [prompt[4] for prompt in prompts] == [0] * len(TEXTS) + [1, 1]
+    assert [cell[0] for cell in page(tmp_path, "sft-0")[-2:]] == ["first", "second"]
+    assert [cell and cell[0] for cell in page(tmp_path, "famous-0")] == [None] * len(TEXTS) + ["famous"] * 2
+
+
+def test_verdicts_of_both_orders_are_one_sample_as_the_estimates_count_them():
     lines = [
         {"prompt_id": "a", "order": "model_first", "preference": 1.0, "score": None, "label": "m", "part": "in"},
-        {"prompt_id": "b", "order": None, "preference": None, "score": 0.5, "label": None},
+        {"prompt_id": "b", "order": "model_first", "preference": 1.0, "score": 0.5, "label": None},
         {"prompt_id": "a", "order": "baseline_first", "preference": 0.5, "score": None, "label": "=", "raw_text": "t"},
     ]
     own = [{"prompt_id": "a", "messages": [{"role": "user", "content": "q"}], "text": "mine", "finish_reason": "stop"}]
@@ -152,7 +170,8 @@ def test_verdicts_of_both_orders_are_one_sample_with_their_mean():
     assert (first["preference"], first["score"], first["prompt"]) == (0.75, None, "q")
     assert (first["completion"], first["baseline_completion"]) == ("mine", "theirs")
     assert [verdict["raw_text"] for verdict in first["verdicts"]] == [None, "t"]
-    assert (second["preference"], second["score"], second["completion"], second["verdicts"]) == (None, 0.5, None, [])
+    assert (second["preference"], second["score"], second["completion"]) == (None, 0.5, None)
+    assert len(second["verdicts"]) == 1
 
 
 def test_the_published_board_is_built_again_from_its_evidence_alone(published_board, tmp_path):
@@ -178,10 +197,3 @@ def test_the_published_board_is_built_again_from_its_evidence_alone(published_bo
 def test_a_directory_without_a_board_is_refused(tmp_path):
     with pytest.raises(BridgebenchError, match="is no board"):
         published.read(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def published_board():
-    from pathlib import Path
-
-    return Path(__file__).resolve().parent.parent / "leaderboards" / "quickstart"

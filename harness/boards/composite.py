@@ -54,7 +54,10 @@ def _write(file: BoardFile, members: list[Member], target: Path) -> Path:
     from harness.leaderboard import published
 
     board, rows = content(file, members)
-    samples = {each.name: published.samples_of(each.source.row(each.row), each.source.evidence) for each in members}
+    samples = {
+        each.name: published.samples_of(each.source.data, each.source.row(each.row), each.source.evidence)
+        for each in members
+    }
     stages = {each.name: published.stages_of(each.source.row(each.row), each.source.evidence) for each in members}
     return leaderboard.build(board, rows, samples, target, stages=stages)
 

@@ -48,27 +48,17 @@ def _test(verdicts: dict[str, list[Line]], metric: str) -> dict[str, Any]:
 
 
 def _prompts(verdicts: dict[str, list[Line]], names: tuple[str, str], preferences: bool) -> list[dict[str, Any]]:
-    """One line per shared prompt: scores and preferences of both, means where several verdicts are on it."""
-    sides = [_by_prompt(verdicts[name]) for name in names]
+    """One line per shared prompt: scores and preferences of both, of both orders as the estimates take them."""
+    from harness.aggregate import orders
+
+    sides = [{str(line["prompt_id"]): line for line in orders.merge(name, verdicts[name])} for name in names]
     keys = ("score", "preference") if preferences else ("score",)
     labelled = list(zip("ab", sides, strict=True))
     return [
-        {"prompt_id": prompt} | {f"{key}_{label}": _mean(side[prompt], key) for label, side in labelled for key in keys}
+        {"prompt_id": prompt} | {f"{key}_{label}": side[prompt].get(key) for label, side in labelled for key in keys}
         for prompt in sides[0]
         if prompt in sides[1]
     ]
-
-
-def _by_prompt(lines: list[Line]) -> dict[str, list[Line]]:
-    found: dict[str, list[Line]] = {}
-    for line in lines:
-        found.setdefault(str(line["prompt_id"]), []).append(line)
-    return found
-
-
-def _mean(lines: list[Line], key: str) -> float | None:
-    values = [line[key] for line in lines if line.get(key) is not None]
-    return sum(values) / len(values) if values else None
 
 
 def text(found: dict[str, Any]) -> str:

@@ -51,7 +51,7 @@ def published(found: Board, destination: Path) -> Path:
     if len(comparisons) > 1:
         described["comparisons"] = comparisons
     whole = [row for row in rows if not row.get("failed")]
-    samples = {row["row"]: leaderboard.published.samples_of(row, found.evidence) for row in whole}
+    samples = {row["row"]: leaderboard.published.samples_of(described, row, found.evidence) for row in whole}
     stages = {row["row"]: leaderboard.published.stages_of(row, found.evidence) for row in whole}
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".rebuild-") as temporary:

@@ -57,7 +57,7 @@ def write(
     files.write_text(directory / "leaderboard.md", tables.to_markdown(board, rows))
     figures.write(board, rows, directory / "figures")
     collected = corpus.collect(board, rows, samples)
-    corpus.write(collected, board.get("comparison"), directory / "pages")
+    corpus.write(collected, board, directory / "pages")
     pages.write(board, rows, collected, stages, directory)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from harness.leaderboard import display, fields
+from harness.leaderboard import display
 from harness.leaderboard.fields import Board, Metric, Row
 
 View = dict[str, Any]
@@ -25,11 +25,6 @@ def described(board: Board) -> Board:
     """The board with a title, and null for what it does not say of itself."""
     said = dict.fromkeys(("description", "baseline", "recipe", "notes", "calibration")) | board
     return said | {"title": board.get("title") or board.get("board") or "Leaderboard"}
-
-
-def part_label(part: str) -> str:
-    """A part's name as a heading."""
-    return fields.PARTS[part][0] if part in fields.PARTS else part
 
 
 def link(name: str) -> str:

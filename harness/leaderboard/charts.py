@@ -184,15 +184,22 @@ def _with_interval(row: Row, key: str) -> str:
     return display.rate(row[key]) + (f" ({span})" if span else "")
 
 
-def matrix(board: Board, rows: list[Row]) -> View | None:
+def matrices(board: Board, rows: list[Row]) -> list[View]:
+    """A win matrix per benchmark, the primary one first; none where nothing was compared."""
+    named = board.get("comparisons") or {"": board.get("comparison") or {}}
+    found = [_matrix(name, comparison, rows) for name, comparison in named.items()]
+    return [matrix for matrix in found if matrix is not None]
+
+
+def _matrix(benchmark: str, comparison: Row, rows: list[Row]) -> View | None:
     """Every pair of rows: the row's lead over the column's in points, and whether it is significant after Holm."""
-    comparison = board.get("comparison") or {}
     pairs = {(pair["a"], pair["b"]): pair for pair in comparison.get("pairs") or []}
     names = [row["row"] for row in rows if any(row["row"] in pair for pair in pairs)]
     if len(names) < 2:
         return None
     largest = max((abs(pair["difference"]) for pair in pairs.values() if pair["difference"] is not None), default=0)
     return {
+        "benchmark": benchmark,
         "metric": str(comparison.get("metric") or "").replace("_", " "),
         "alpha": comparison.get("alpha"),
         "names": [{"name": name, "link": cells.link(name)} for name in names],

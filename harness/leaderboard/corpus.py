@@ -27,29 +27,39 @@ EXCERPT = 160
 TRUNCATED, EMPTY, MISSING, DISAGREEMENT, ERROR = 1, 2, 4, 8, 16
 
 
+Key = tuple[str, str]  # benchmark and prompt id
+
+
 @dataclass(frozen=True)
 class Corpus:
-    """The samples of a board's rows over one list of prompts; ``baseline`` is the name of the texts compared with."""
+    """The samples of a board's rows over one list of prompts; ``baselines`` names what each benchmark compares with."""
 
     rows: list[Row]
     prompts: list[Row]
-    cells: dict[str, dict[str, Row]]  # row → prompt id → sample
-    baseline: str
+    cells: dict[str, dict[Key, Row]]  # row → prompt → sample
+    baselines: dict[str, str]
     per_page: int
 
 
 def collect(board: Board, rows: list[Row], samples: dict[str, list[Row]]) -> Corpus:
     """Index the samples of the rows that have any, the rows in rank order."""
     shown = [row for row in fields.in_rank_order(board, rows) if samples.get(row["row"])]
-    cells = {row["row"]: {str(sample["prompt_id"]): sample for sample in samples[row["row"]]} for row in shown}
-    prompts: dict[str, Row] = {}
+    cells = {row["row"]: {_key(sample): sample for sample in samples[row["row"]]} for row in shown}
+    prompts: dict[Key, Row] = {}
     for row in shown:
-        prompts = cells[row["row"]] | prompts if prompts else dict(cells[row["row"]])
-    baseline = str(board.get("baseline") or "baseline")
-    return Corpus(shown, list(prompts.values()), cells, baseline, _per_page(cells, len(prompts)))
+        prompts |= {key: sample for key, sample in cells[row["row"]].items() if key not in prompts}
+    places = {name: number for number, name in enumerate(dict.fromkeys(benchmark for benchmark, _ in prompts))}
+    ordered = [prompts[key] for key in sorted(prompts, key=lambda key: places[key[0]])]
+    baselines = {name: str(board.get("baseline") or "baseline") for name in places}
+    baselines |= {_key(sample)[0]: str(sample["baseline"]) for sample in ordered if sample.get("baseline")}
+    return Corpus(shown, ordered, cells, baselines, _per_page(cells, len(ordered)))
 
 
-def _per_page(cells: dict[str, dict[str, Row]], prompts: int) -> int:
+def _key(sample: Row) -> Key:
+    return str(sample.get("benchmark") or ""), str(sample["prompt_id"])
+
+
+def _per_page(cells: dict[str, dict[Key, Row]], prompts: int) -> int:
     """Prompts per page, so that a page of completions has about `PAGE_CHARACTERS`."""
     lengths = [len(_shown(sample.get("completion"))) for row in cells.values() for sample in row.values()]
     mean = sum(lengths) / len(lengths) if lengths else 0
@@ -60,19 +70,19 @@ def _shown(text: str | None) -> str:
     return (text or "")[: display.MOST_SHOWN]
 
 
-def write(corpus: Corpus, comparison: dict[str, Any] | None, directory: Path) -> None:
+def write(corpus: Corpus, board: Board, directory: Path) -> None:
     """Write every file of ``pages/``; nothing where no row has samples."""
     if not corpus.prompts:
         return
     directory.mkdir(parents=True)
-    _write(directory / "index.js", "index", _index(corpus, comparison or {}))
+    _write(directory / "index.js", "index", _index(corpus, board))
     _write_texts(directory, corpus, "prompts", [_text(sample.get("prompt")) for sample in corpus.prompts])
     for row in corpus.rows:
         cells = corpus.cells[row["row"]]
-        texts = [_cell(cells.get(str(prompt["prompt_id"]))) for prompt in corpus.prompts]
+        texts = [_cell(cells.get(_key(prompt))) for prompt in corpus.prompts]
         _write_texts(directory, corpus, stem(row["row"]), texts)
-    if corpus.baseline not in corpus.cells:
-        _write_texts(directory, corpus, stem(corpus.baseline), _outside_baseline(corpus))
+    for name in sorted(set(corpus.baselines.values()) - set(corpus.cells)):
+        _write_texts(directory, corpus, stem(name), _outside_baseline(corpus, name))
 
 
 def stem(row: str) -> str:
@@ -93,12 +103,13 @@ def _write(path: Path, name: str, data: Any) -> None:
     path.write_text(f"bridgebench({json.dumps(name)},{text});\n", "ascii")
 
 
-def _outside_baseline(corpus: Corpus) -> list[Any]:
-    """Completions of a baseline that is no row of this board."""
+def _outside_baseline(corpus: Corpus, name: str) -> list[Any]:
+    """Completions of a baseline that is no row of this board, on the prompts of its benchmarks."""
     found = []
     for prompt in corpus.prompts:
-        samples = (cells.get(str(prompt["prompt_id"])) for cells in corpus.cells.values())
-        text = next((s["baseline_completion"] for s in samples if s and s.get("baseline_completion") is not None), None)
+        key = _key(prompt)
+        samples = (cells[key] for cells in corpus.cells.values() if key in cells and corpus.baselines[key[0]] == name)
+        text = next((s["baseline_completion"] for s in samples if s.get("baseline_completion") is not None), None)
         found.append(None if text is None else [*_text(text), None, "", []])
     return found
 
@@ -131,23 +142,30 @@ def _string(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _index(corpus: Corpus, comparison: dict[str, Any]) -> list[Any]:
-    """``[rows, prompts, parts, families, prompts per page, baseline, cells, pairs, metric]``; places as numbers."""
+def _index(corpus: Corpus, board: Board) -> list[Any]:
+    """``[rows, prompts, parts, families, prompts per page, benchmarks, cells]``; places in lists stand for names."""
     names = [row["row"] for row in corpus.rows]
     parts = _distinct(corpus.prompts, "part")
     families = _distinct(corpus.prompts, "family")
-    baseline = names.index(corpus.baseline) if corpus.baseline in names else -1
+    benchmarks = list(corpus.baselines)
     return [
         [[row["row"], stem(row["row"]), row.get("rank")] for row in corpus.rows],
-        [_prompt(prompt, parts, families) for prompt in corpus.prompts],
+        [_prompt(prompt, parts, families, benchmarks) for prompt in corpus.prompts],
         [fields.PARTS[part][0] if part in fields.PARTS else part for part in parts],
         families,
         corpus.per_page,
-        [corpus.baseline, stem(corpus.baseline), baseline],
+        [_benchmark(name, corpus, board, names) for name in benchmarks],
         [_cells(corpus, name) for name in names],
-        _pairs(names, comparison),
-        str(comparison.get("metric") or "win_rate"),
     ]
+
+
+def _benchmark(name: str, corpus: Corpus, board: Board, names: list[str]) -> list[Any]:
+    """``[name, baseline, its stem, its row or -1, metric of the comparison, pairs]``."""
+    comparison = (board.get("comparisons") or {}).get(name) or board.get("comparison") or {}
+    baseline = corpus.baselines[name]
+    place = names.index(baseline) if baseline in names else -1
+    metric = str(comparison.get("metric") or "win_rate")
+    return [name, baseline, stem(baseline), place, metric, _pairs(names, comparison)]
 
 
 def _distinct(prompts: list[Row], key: str) -> list[str]:
@@ -156,15 +174,17 @@ def _distinct(prompts: list[Row], key: str) -> list[str]:
     return known + sorted(found - set(known))
 
 
-def _prompt(sample: Row, parts: list[str], families: list[str]) -> list[Any]:
+def _prompt(sample: Row, parts: list[str], families: list[str], benchmarks: list[str]) -> list[Any]:
+    """``[id, part, family, excerpt, benchmark]``."""
     excerpt = " ".join(display.visible((sample.get("prompt") or "")[: 4 * EXCERPT]).split())[:EXCERPT]
     part, family = (str(sample.get(key) or "") for key in ("part", "family"))
-    return [display.visible(str(sample["prompt_id"])), parts.index(part), families.index(family), excerpt]
+    place = benchmarks.index(_key(sample)[0])
+    return [display.visible(str(sample["prompt_id"])), parts.index(part), families.index(family), excerpt, place]
 
 
 def _cells(corpus: Corpus, name: str) -> list[Any]:
     """Columns ``[preferences, scores, flags, lengths]``, one value per prompt; flags of -1: no sample."""
-    cells = [corpus.cells[name].get(str(prompt["prompt_id"])) for prompt in corpus.prompts]
+    cells = [corpus.cells[name].get(_key(prompt)) for prompt in corpus.prompts]
     return [
         [cell and _rounded(cell.get("preference")) for cell in cells],
         [cell and _rounded(cell.get("score")) for cell in cells],

@@ -111,15 +111,30 @@ def shown_metrics(rows: list[Row]) -> list[Metric]:
     return [metric for metric in METRICS if any(row.get(metric.key) is not None for row in rows)]
 
 
+ELSEWHERE = "@"
+
+
 def parts(rows: list[Row]) -> list[str]:
-    """Names of the parts of the benchmark, the known ones first in their usual order."""
+    """Names of the parts of the primary benchmark, the known ones first in their usual order, and of the other
+    benchmarks, which have `ELSEWHERE` in front.
+    """
     found = {part for row in rows for part in row.get("by_split") or {}}
-    return [name for name in PARTS if name in found] + sorted(found - set(PARTS))
+    others = dict.fromkeys(ELSEWHERE + name for row in rows for name in list(row.get("benchmarks") or {})[1:])
+    return [name for name in PARTS if name in found] + sorted(found - set(PARTS)) + list(others)
+
+
+def part_label(part: str) -> str:
+    """A part's name, or the benchmark's, for people."""
+    return PARTS[part][0] if part in PARTS else part.removeprefix(ELSEWHERE)
 
 
 def cell(row: Row, part: str | None) -> Row:
-    """The row's figures on one part; on all prompts for None; empty where the row has none."""
-    return row if part is None else (row.get("by_split") or {}).get(part) or {}
+    """The row's figures on one part or benchmark; on the primary one for None; empty where the row has none."""
+    if part is None:
+        return row
+    if part.startswith(ELSEWHERE):
+        return (row.get("benchmarks") or {}).get(part.removeprefix(ELSEWHERE)) or {}
+    return (row.get("by_split") or {}).get(part) or {}
 
 
 def main_metric(board: Board, rows: list[Row]) -> str:

@@ -24,8 +24,8 @@ from harness.leaderboard.fields import Board, Row
 SCRIPTS = {
     "index": ("common.js", "table.js"),
     "row": ("common.js",),
-    "browse": ("common.js", "reader.js", "browse.js"),
-    "compare": ("common.js", "reader.js", "compare.js"),
+    "browse": ("common.js", "reader.js", "view.js", "browse.js"),
+    "compare": ("common.js", "reader.js", "view.js", "compare.js"),
 }
 
 

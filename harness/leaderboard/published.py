@@ -36,7 +36,7 @@ def read(directory: Path) -> Content:
     return Content(
         data,
         rows,
-        {row["row"]: samples_of(row, evidence) for row in done},
+        {row["row"]: samples_of(data, row, evidence) for row in done},
         {row["row"]: stages_of(row, evidence) for row in done},
     )
 
@@ -47,15 +47,18 @@ def rebuild(directory: Path, destination: Path) -> Path:
     return build(content.board, content.rows, content.samples, destination, stages=content.stages)
 
 
-def samples_of(row: Row, evidence: Evidence) -> list[Row]:
-    """What the browser of verdicts shows of a row, on all its benchmarks.
-
-    Prompts of further benchmarks are named after their benchmark, as ids may repeat.
-    """
-    found = _samples(row.get("stage_keys") or {}, evidence)
-    for name, figures in list((row.get("benchmarks") or {}).items())[1:]:
-        more = _samples(figures.get("stage_keys") or {}, evidence)
-        found += [{**line, "prompt_id": f"{name}/{line['prompt_id']}"} for line in more]
+def samples_of(board: Board, row: Row, evidence: Evidence) -> list[Row]:
+    """Samples of every benchmark that the row was evaluated on, the primary one first."""
+    primary = (board.get("benchmarks") or [None])[0]
+    evaluated = row.get("benchmarks") or {primary: row}
+    found = []
+    for benchmark, figures in evaluated.items():
+        name = (figures.get("stage_keys") or {}).get("judge")
+        judge = evidence.manifest(name) if name else None
+        if judge is not None:
+            roles = (judge["inputs"].get(role) for role in ("completions", "baseline"))
+            own, baseline = (_lines(evidence, stage, "completions.jsonl") for stage in roles)
+            found += samples.gather(_lines(evidence, name, "verdicts.jsonl"), own, baseline, benchmark)
     return found
 
 
@@ -67,15 +70,6 @@ def stages_of(row: Row, evidence: Evidence) -> list[Row]:
         if manifest is not None:
             found.append(manifest | {"metrics": _lines(evidence, name, "metrics.jsonl")})
     return found
-
-
-def _samples(keys: dict[str, str], evidence: Evidence) -> list[Row]:
-    judge = evidence.manifest(keys["judge"]) if "judge" in keys else None
-    if judge is None:
-        return []
-    inputs = judge["inputs"]
-    own, baseline = (_lines(evidence, inputs.get(role), "completions.jsonl") for role in ("completions", "baseline"))
-    return samples.gather(_lines(evidence, keys["judge"], "verdicts.jsonl"), own, baseline)
 
 
 def _lines(evidence: Evidence, name: str | None, file: str) -> list[Row]:

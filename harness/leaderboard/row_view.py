@@ -11,7 +11,10 @@ from harness.leaderboard.fields import Board, Metric, Row
 
 
 def row_page(board: Board, rows: list[Row], row: Row, metrics: list[Metric], stages: list[Row]) -> View:
-    """Everything a row's page shows; ``stages`` are the manifests behind the row, in their order."""
+    """Everything a row's page shows; ``stages`` are the manifests behind the row, in their order; without them the page
+    says what the row itself keeps of its ``provenance``.
+    """
+    stages = stages or [_manifest(entry) for entry in row.get("provenance") or []]
     return {
         "row": row,
         "settings": display.settings(row),
@@ -31,6 +34,11 @@ def row_page(board: Board, rows: list[Row], row: Row, metrics: list[Metric], sta
     }
 
 
+def _manifest(entry: Row) -> Row:
+    kind, _, key = str(entry["stage"]).partition("/")
+    return {**entry, "kind": kind, "key": key}
+
+
 def _compared(board: Board, row: Row) -> str:
     baseline = board.get("baseline")
     other = f"&b={quote(str(baseline))}" if baseline and baseline != row["row"] else ""
@@ -40,7 +48,7 @@ def _compared(board: Board, row: Row) -> str:
 def _line(row: Row, part: str | None, metrics: list[Metric]) -> View:
     figures = fields.cell(row, part)
     return {
-        "label": "All prompts" if part is None else cells.part_label(part),
+        "label": "All prompts" if part is None else fields.part_label(part),
         "meaning": fields.PARTS.get(part or "", ("", ""))[1],
         "n": figures.get("n"),
         "n_missing": figures.get("n_missing"),
@@ -57,7 +65,7 @@ def _families(row: Row, metrics: list[Metric]) -> View:
         "lines": [
             {
                 "name": name or "none",
-                "parts": ", ".join(cells.part_label(part) for part in figures.get("parts") or []),
+                "parts": ", ".join(fields.part_label(part) for part in figures.get("parts") or []),
                 "n": figures.get("n"),
                 "cells": [cells.bar_cell(figures, metric) for metric in shown],
             }
@@ -67,6 +75,7 @@ def _families(row: Row, metrics: list[Metric]) -> View:
 
 
 ROW_FACTS = (
+    ("source", "Source"),
     ("objective", "Objective"),
     ("divergence", "Divergence"),
     ("form", "Form"),
@@ -81,7 +90,7 @@ ROW_FACTS = (
 
 
 def _row_facts(row: Row) -> list[View]:
-    found = [{"label": label, "text": display.short(row[key])} for key, label in ROW_FACTS if row[key] is not None]
+    found = [{"label": label, "text": display.short(row[key])} for key, label in ROW_FACTS if row.get(key) is not None]
     measured = (
         ("Training time", row["train_seconds"], display.duration),
         ("Training tokens per second", row["train_tokens_per_second"], display.whole),
@@ -90,6 +99,8 @@ def _row_facts(row: Row) -> list[View]:
         ("Mean completion tokens", row["mean_completion_tokens"], display.rate),
         ("Truncated, percent", row["truncation_rate"], display.rate),
         ("Empty, percent", row["empty_rate"], display.rate),
+        ("Both orders agree, percent", row.get("position_consistency"), display.rate),
+        ("Preference for the first shown, percent", row.get("first_position_rate"), display.rate),
     )
     found += [{"label": label, "text": show(value)} for label, value, show in measured if value is not None]
     if row["surviving_updates"] is not None:

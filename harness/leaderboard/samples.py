@@ -8,35 +8,43 @@ from typing import Any
 Line = dict[str, Any]
 
 
-def gather(verdicts: Iterable[Line], own: Iterable[Line], baseline: Iterable[Line]) -> list[Line]:
+def gather(
+    verdicts: list[Line], own: Iterable[Line], baseline: Iterable[Line], benchmark: str | None = None
+) -> list[Line]:
     """One sample per prompt in the order of ``verdicts``, which may hold several lines per prompt (both orders).
 
-    A sample's ``preference`` and ``score`` are the means of what its verdicts have, null where none has any;
-    ``verdicts`` keeps each one's order, label, preference, score, text and error where there is more to say than that.
+    A sample's ``preference`` and ``score`` are the ones that the estimates use (`harness.aggregate.orders`: of both
+    orders the mean, missing unless both answered); ``verdicts`` keeps each line's order, label, preference, score, text
+    and error where there is more to say than that. Raises IntegrityError for two verdicts in one order.
     """
+    from harness.aggregate import orders
+
     completions = {line["prompt_id"]: line for line in own}
     others = {line["prompt_id"]: line for line in baseline}
-    by_prompt: dict[str, list[Line]] = {}
+    lines: dict[str, list[Line]] = {}
     for verdict in verdicts:
-        by_prompt.setdefault(verdict["prompt_id"], []).append(verdict)
-    return [_sample(lines, completions.get(prompt, {}), others.get(prompt, {})) for prompt, lines in by_prompt.items()]
+        lines.setdefault(str(verdict["prompt_id"]), []).append(verdict)
+    merged = {str(verdict["prompt_id"]): verdict for verdict in orders.merge("the row", verdicts)}
+    return [
+        {"benchmark": benchmark, **_sample(merged[prompt], found)}
+        | _texts(completions.get(found[0]["prompt_id"], {}), others.get(found[0]["prompt_id"], {}))
+        for prompt, found in lines.items()
+    ]
 
 
-def _sample(verdicts: list[Line], own: Line, other: Line) -> Line:
-    first = verdicts[0]
-    messages = own.get("messages") or other.get("messages") or []
+def _sample(merged: Line, verdicts: list[Line]) -> Line:
+    keys = ("prompt_id", "part", "family", "baseline", "score", "preference")
+    shown = [_verdict(verdict) for verdict in verdicts] if _worth_showing(verdicts) else []
+    return {**{key: merged.get(key) for key in keys}, "verdicts": shown}
+
+
+def _texts(own: Line, other: Line) -> Line:
     return {
-        "prompt_id": first["prompt_id"],
-        "part": first.get("part"),
-        "family": first.get("family"),
-        "prompt": _prompt(messages),
+        "prompt": _prompt(own.get("messages") or other.get("messages") or []),
         "completion": own.get("text"),
         "baseline_completion": other.get("text"),
-        "score": _mean(verdicts, "score"),
-        "preference": _mean(verdicts, "preference"),
         "finish_reason": own.get("finish_reason"),
         "completion_tokens": own.get("completion_tokens"),
-        "verdicts": [_verdict(verdict) for verdict in verdicts] if _worth_showing(verdicts) else [],
     }
 
 
@@ -45,11 +53,6 @@ def _prompt(messages: list[Line]) -> str:
     if len(messages) < 2:
         return str(messages[0]["content"]) if messages else ""
     return "\n\n".join(f"{message['role']}: {message['content']}" for message in messages)
-
-
-def _mean(verdicts: list[Line], key: str) -> float | None:
-    values = [verdict[key] for verdict in verdicts if verdict.get(key) is not None]
-    return sum(values) / len(values) if values else None
 
 
 def _worth_showing(verdicts: list[Line]) -> bool:

@@ -16,7 +16,7 @@ def to_csv(board: Board, rows: list[Row]) -> str:
     """Every figure of every row at full precision, parts as ``pass_rate@in``; empty where a row has none."""
     names = fields.parts(rows)
     flat = [key for key in fields.KEYS if key not in NOT_FLAT]
-    header = flat + [f"{key}@{part}" for part in names for key in PER_PART]
+    header = flat + [f"{key}@{part.removeprefix(fields.ELSEWHERE)}" for part in names for key in PER_PART]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -76,7 +76,7 @@ def _caption(board: Board, rows: list[Row], main: str, parts: list[str]) -> str:
 
 
 def _part_label(part: str) -> str:
-    return fields.PARTS[part][0] if part in fields.PARTS else _escape(part)
+    return _escape(fields.part_label(part))
 
 
 def _line(cells: list[str]) -> str:

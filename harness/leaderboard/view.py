@@ -24,7 +24,7 @@ def index(board: Board, rows: list[Row]) -> View:
             for chart in (charts.length_chart(board, ordered, references), charts.sweep_chart(board, ordered))
             if chart
         ],
-        "matrix": charts.matrix(board, ordered),
+        "matrices": charts.matrices(board, ordered),
         "tables": [_table(board, ordered, references, metrics, panel) for panel in panels],
         "filters": _filters(ordered),
         "references": _reference_tables(board),
@@ -42,8 +42,10 @@ def _panels(rows: list[Row]) -> list[View]:
             {
                 "key": f"p{number}",
                 "part": part,
-                "label": cells.part_label(part),
-                "meaning": fields.PARTS.get(part, ("", ""))[1],
+                "label": fields.part_label(part),
+                "meaning": "another benchmark"
+                if part.startswith(fields.ELSEWHERE)
+                else fields.PARTS.get(part, ("", ""))[1],
             }
             for number, part in enumerate(fields.parts(rows))
         ),

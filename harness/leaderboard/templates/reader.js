@@ -118,6 +118,9 @@ const reader = (() => {
     const extend = () => {
       body.append(...items.slice(shown, shown + STEP).map(item));
       shown = Math.min(items.length, shown + STEP);
+      label();
+    };
+    const label = () => {
       more.hidden = shown >= items.length;
       more.textContent = `Show ${Math.min(STEP, items.length - shown)} more of ${items.length - shown}`;
     };
@@ -143,9 +146,8 @@ const reader = (() => {
     });
     return {
       show: (found) => { items = found; shown = 0; body.replaceChildren(); extend(); },
-      add: (found) => { items = items.concat(found); if (shown < STEP) extend(); else more.hidden = false, more.textContent = `Show ${Math.min(STEP, items.length - shown)} more of ${items.length - shown}`; },
+      add: (found) => { items = items.concat(found); if (shown < STEP) extend(); else label(); },
       mark,
-      items: () => items,
       neighbour: (index, step) => items[items.indexOf(index) + step],
     };
   };
@@ -160,6 +162,7 @@ const reader = (() => {
       pages.get(page).push(index);
     }
     let read = 0;
+    if (!pages.size) told([], 1);
     const matches = (entry) => entry && (entry[0].toLowerCase().includes(wanted)
       || (entry[5] ?? []).some((verdict) => verdict[4].toLowerCase().includes(wanted) || verdict[1].toLowerCase().includes(wanted)));
     for (const [page, inside] of pages) {
