@@ -54,11 +54,9 @@ def _write(file: BoardFile, members: list[Member], target: Path) -> Path:
     from harness.leaderboard import published
 
     board, rows = content(file, members)
-    samples = {
-        each.name: published.samples_of(each.source.data, each.source.row(each.row), each.source.evidence)
-        for each in members
-    }
-    stages = {each.name: published.stages_of(each.source.row(each.row), each.source.evidence) for each in members}
+    made = [(row, member.source.evidence) for row, member in zip(rows, members, strict=True)]
+    samples = {row["row"]: published.samples_of(board, row, behind) for row, behind in made}
+    stages = {row["row"]: published.stages_of(row, behind) for row, behind in made}
     return leaderboard.build(board, rows, samples, target, stages=stages)
 
 
