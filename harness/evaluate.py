@@ -76,6 +76,9 @@ def _start(request: Request, saved: Path, first: str) -> dict[str, Any]:
         if kept.is_file():
             return recipe_file.parse(kept)
         return {"extends": name if name in recipe_file.shipped() else str(path.absolute()), "externals": {}}
+    built = saved.parent / "boards" / name / "data.json"
+    if built.is_file() and files.read_json(built).get("recipe"):
+        return dict(files.read_json(built)["recipe"])  # of a recipe that was run from a file
     if not request.benchmarks:
         raise ConfigError(
             f'the board "{name}" is new, so it needs a benchmark.{did_you_mean(name, recipe_file.shipped())}',

@@ -246,6 +246,18 @@ def test_a_row_is_called_after_its_model_and_no_two_alike() -> None:
     assert made.name == "Some-Model"
 
 
+def test_a_board_that_was_run_from_a_file_is_extended_by_its_own_recipe(tmp_path: Path) -> None:
+    from harness import recipe_file
+    from harness.evaluate import Request, recipe
+
+    mine = {**recipe_file.load("smoke").model_dump(mode="json"), "name": "mine"}
+    files.write_json(tmp_path / "boards" / "mine" / "data.json", {"recipe": mine, "rows": []})
+    made, _ = recipe(Request(models=("x=random:tiny-llama",), board="mine"), tmp_path / "recipes")
+    assert list(made.externals) == ["x"]
+    assert made.name == "mine"
+    assert made.variants == recipe_file.load("smoke").variants
+
+
 def test_a_different_port_of_this_machine_is_the_same_endpoint_and_another_model_is_not(tmp_path: Path) -> None:
     from harness.evaluate import Request, recipe
     from harness.plan import make_plan
