@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test browser quickstart publish-quickstart test bench-site screenshots lint format clean
+.PHONY: help install install-test browser quickstart publish-quickstart test bench-site bench-stats screenshots lint format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
@@ -77,6 +77,9 @@ screenshots: install-test browser  ## the README's pictures, from leaderboards/q
 format: install-test  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench-stats: install-test  ## speed of the statistics beside alpaca-eval's own functions (needs ../shared/data)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/stats.py
 
 clean:  ## remove the environment and caches, not the results
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache *.egg-info

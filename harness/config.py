@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.external import External, ModelReference
 from harness.strict import Count, Fraction, Name, Positive, Strict
@@ -20,7 +20,17 @@ Divergence = Literal[
     "jensen_shannon",
     "reverse_kl",
     "forward_kl",
+    "alpha",
 ]
+Alpha = Annotated[float, Field(allow_inf_nan=False)]
+Form = Literal["token", "sequence", "soft_value"]
+DEFAULT_BETA = {"token": 0.3, "sequence": 0.02, "soft_value": 0.3}
+"""Of f-SFT. Ours, not a paper's: a response has many tokens, so a sequence's sum needs a smaller scale."""
+NO_PREFERENCE_SCORE = {
+    "total_variation": "its f' takes two values only, so a policy cannot be read off a reward",
+    "pearson_chi2": "its f'(0) is finite, so the normaliser need not cancel in a pair",
+    "squared_hellinger": "it is alpha 0.5 at half the scale: write divergence: alpha, alpha: 0.5",
+}
 
 
 Settings = TypeVar("Settings", bound=Strict)
@@ -52,6 +62,8 @@ class Training(Strict):
     max_grad_norm: Positive = 1.0
     adam_betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     max_length: Count = 512
+    loss_on: Literal["last", "all"] = "last"
+    """Of a demonstration with several assistant turns: train on the last, or on every one."""
     max_tokens_per_microbatch: Count = 2048
     weight_dtype: Literal["float32"] = "float32"
     autocast: Literal["bfloat16"] | None = "bfloat16"
@@ -78,7 +90,11 @@ class Variant(Overrides):
 
     objective: Literal["sft", "f_sft"] = "sft"
     divergence: Divergence | None = None
-    form: Literal["token"] | None = None
+    form: Form | None = None
+    gauge: Literal["reference", "raw"] | None = None
+    """Of form soft_value: values against the reference's, or raw (a warning says why not)."""
+    alpha: Alpha | None = None
+    """Of divergence alpha."""
     beta: Positive | None = None
     curvature: Literal["unit", "raw"] | None = None
     max_weight: Annotated[float, Field(gt=1)] | None = None
@@ -86,39 +102,77 @@ class Variant(Overrides):
 
     @model_validator(mode="after")
     def _divergence_belongs_to_f_sft(self) -> Variant:
-        shaped = {"divergence", "form", "beta", "curvature", "max_weight", "beyond"}
+        shaped = {"divergence", "form", "gauge", "alpha", "beta", "curvature", "max_weight", "beyond"}
         given = sorted(name for name in shaped if getattr(self, name) is not None)
         if self.objective == "sft" and given:
             raise ValueError(f"objective sft takes no {', '.join(given)}; write objective: f_sft")
         if self.objective == "f_sft" and self.divergence is None:
             raise ValueError("objective f_sft needs a divergence")
+        if self.gauge is not None and self.form != "soft_value":
+            raise ValueError(f"gauge belongs to form soft_value; form {self.form or 'token'} has no values")
+        _check_alpha(self.divergence, self.alpha)
+        if self.alpha in (0.0, 1.0):
+            raise ValueError("alpha 0 is forward_kl and alpha 1 is reverse_kl; name those")
         return self
 
     def settings(self) -> dict[str, Any]:
         """The objective as the trainers take it, defaults written out (they are part of the identity)."""
         if self.objective == "sft":
             return {"name": "sft"}
-        return {
+        form = self.form or "token"
+        found = {
             "name": "f_sft",
             "divergence": self.divergence,
-            "form": self.form or "token",
-            "beta": self.beta or 0.3,
+            "form": form,
+            "beta": self.beta or DEFAULT_BETA[form],
             "curvature": self.curvature or "unit",
             "max_weight": self.max_weight or 10.0,
             "beyond": self.beyond or "reverse",
         }
+        # settings that exist for some choices only stand with those, so that they do not change the keys of others
+        if form == "soft_value":
+            found["gauge"] = self.gauge or "reference"
+        if self.divergence == "alpha":
+            found["alpha"] = self.alpha
+        return found
+
+
+def _check_alpha(divergence: str | None, alpha: float | None) -> None:
+    if (divergence == "alpha") != (alpha is not None):
+        raise ValueError("alpha is needed by divergence alpha and taken by no other")
 
 
 class PreferenceStage(Overrides):
-    """One preference objective on top of an SFT checkpoint, which is its reference."""
+    """One preference objective on top of an SFT checkpoint, which is its reference; another divergence than
+    reverse_kl makes DPO f-DPO.
+    """
 
     objective: Literal["dpo"] = "dpo"
     beta: Positive = 0.1
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    divergence: Literal["reverse_kl", "forward_kl", "jensen_shannon", "alpha"] = "reverse_kl"
+    alpha: Alpha | None = None
+
+    @field_validator("divergence", mode="before")
+    @classmethod
+    def _has_a_score(cls, value: Any) -> Any:
+        if value in NO_PREFERENCE_SCORE:
+            raise ValueError(f"{value} has no preference score: {NO_PREFERENCE_SCORE[value]}")
+        return value
+
+    @model_validator(mode="after")
+    def _alpha_belongs_to_alpha(self) -> PreferenceStage:
+        _check_alpha(self.divergence, self.alpha)
+        return self
 
     def settings(self) -> dict[str, Any]:
-        """The objective as the trainers take it."""
-        return {"name": self.objective, "beta": self.beta, "label_smoothing": self.label_smoothing}
+        """The objective as the trainers take it; the divergence only where it is not plain DPO's."""
+        found = {"name": self.objective, "beta": self.beta, "label_smoothing": self.label_smoothing}
+        if self.divergence != "reverse_kl":
+            found["divergence"] = self.divergence
+        if self.alpha is not None:
+            found["alpha"] = self.alpha
+        return found
 
 
 class Data(Strict):

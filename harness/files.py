@@ -60,6 +60,21 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     write_bytes(path, gzip.compress(data, 9, mtime=0) if path.suffix == ".gz" else data)
 
 
+def write_jsonl_stream(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """`write_jsonl` without holding the rows: the same bytes, the file there only when all rows are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", errors="surrogatepass", newline="\n") as handle:
+            for row in rows:
+                handle.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def read_json(path: Path) -> Any:
     """Parse a JSON file; raises IntegrityError naming the file if it is not JSON."""
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from harness import inspection, models
 from harness.config import Data, DataSource, PreferenceStage, Recipe, Training, Variant, merged
 from harness.data import sources
 from harness.errors import BridgebenchError, ConfigError, did_you_mean
-from harness.evaluation import Evaluated, Evaluator, tokenize_stage
+from harness.evaluation import Evaluated, Evaluator
 from harness.external_rows import Candidate, candidate, convert_stage
 from harness.inspection import Requirements
 from harness.stage import Stage, in_order
@@ -111,8 +111,18 @@ class _Planner:
         )
 
     def _tokenize(self, source: DataSource, form: sources.Format, max_length: int) -> Stage:
-        rows = sources.load_rows(source, form)
-        return tokenize_stage(source, rows, sources.content_digest(rows), form, max_length, self.model)
+        found = sources.survey(source, form)
+        identity = {"rows_sha256": found.digest, "format": form, "max_length": max_length}
+        if form == "sft":
+            identity["loss_on"] = self.recipe.training.loss_on
+        return Stage(
+            "tokenize",
+            f"{source.source} {source.split}",
+            identity,
+            {"model": self.model},
+            execution={"rows": found.rows},
+            prepare=partial(_write_rows, source, form, found),
+        )
 
     def rows(self) -> list[Row]:
         """The base, every cell of variants × preference stages × seeds, and what comes from outside."""
@@ -176,7 +186,7 @@ class _Planner:
                 cells.append((label, {**described, "preference_stage": stage_name}, [sft]))
                 continue
             dpo = self._train_preference(seed, label, preference, sft)
-            more = {"preference_stage": stage_name, "dpo_beta": preference.beta}
+            more = {"preference_stage": stage_name, "dpo_beta": preference.beta, **_f_dpo(preference)}
             cells.append((label, {**described, **more}, [sft, dpo]))
         return cells
 
@@ -192,6 +202,7 @@ class _Planner:
             "variant": name,
             "objective": objective["name"],
             **{key: objective.get(key) for key in shaped},
+            **{key: objective[key] for key in ("gauge", "alpha") if key in objective},
             "learning_rate": training.learning_rate,
             "weight_dtype": training.weight_dtype,
             "seed": seed,
@@ -214,7 +225,7 @@ class _Planner:
     def _train(
         self, label: str, seed: int, objective: dict[str, Any], training: Training, inputs: dict[str, Stage]
     ) -> Stage:
-        settings = training.model_dump(mode="json", exclude={"max_length", "checkpoint_every"})
+        settings = training.model_dump(mode="json", exclude={"max_length", "loss_on", "checkpoint_every"})
         identity = {"objective": objective, **settings, "seed": seed, "device": self.device}
         execution = {"checkpoint_every": training.checkpoint_every}
         return Stage("train", label, identity, inputs, execution)
@@ -227,3 +238,13 @@ class _Planner:
             "device": self.device,
         }
         return Stage("reference", label, identity, {"model": model, "data": data})
+
+
+def _f_dpo(preference: PreferenceStage) -> dict[str, Any]:
+    """What a row says of a preference stage that is not plain DPO."""
+    shaped = preference.settings()
+    return {f"dpo_{name}": shaped[name] for name in ("divergence", "alpha") if name in shaped}
+
+
+def _write_rows(source: DataSource, form: sources.Format, found: sources.Survey, directory: Path) -> None:
+    sources.write_rows(source, form, found, directory / "rows.jsonl")

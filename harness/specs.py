@@ -37,11 +37,8 @@ def trainer_spec(stage: Stage, store: Store, recipe: str) -> dict[str, Any]:
     spec["model"] = str(directory(store, stage.inputs["model"]) / "checkpoint")
     settings = dict(stage.identity)
     if stage.kind == "tokenize":
-        return spec | {
-            "rows": str(out / "rows.jsonl"),
-            "format": settings["format"],
-            "max_length": settings["max_length"],
-        }
+        own = {name: value for name, value in settings.items() if name != "rows_sha256"}
+        return spec | {"rows": str(out / "rows.jsonl")} | own
     spec["data"] = str(directory(store, stage.inputs["data"]))
     if stage.kind == "train":
         reference = stage.inputs.get("reference")

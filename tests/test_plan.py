@@ -42,6 +42,10 @@ def test_the_same_recipe_has_the_same_keys(tmp_path: Path) -> None:
         ("title=Other", set()),
         ("training.checkpoint_every=3", set()),
         ("generate.kv_cache_gib=3", set()),
+        ("variants.pearson-chi2.form=token", set()),  # the default, written out
+        ("variants.pearson-chi2.form=sequence", {"train", "reference", "generate", "judge", "aggregate"}),
+        ("preference_stages.dpo.divergence=reverse_kl", set()),
+        ("preference_stages.dpo.divergence=forward_kl", {"train", "generate", "judge", "aggregate"}),
     ],
 )
 def test_a_changed_setting_gives_new_keys_exactly_where_it_matters(
@@ -49,6 +53,45 @@ def test_a_changed_setting_gives_new_keys_exactly_where_it_matters(
 ) -> None:
     fresh = keys(plan(tmp_path, assignment)) - keys(plan(tmp_path))
     assert {name.split("/")[0] for name in fresh} == kinds
+
+
+def test_forms_share_the_reference_and_defaults_are_written_out(tmp_path: Path) -> None:
+    made = plan(tmp_path, "variants.values={objective: f_sft, divergence: alpha, alpha: 0.5, form: soft_value}")
+    stages = {stage.label: stage for stage in made.stages if stage.kind == "train"}
+    assert stages["values"].inputs["reference"] is not None
+    assert stages["values"].inputs["reference"].key == stages["pearson-chi2"].inputs["reference"].key
+    objective = stages["values"].identity["objective"]
+    assert (objective["beta"], objective["gauge"], objective["alpha"]) == (0.3, "reference", 0.5)
+    token = stages["pearson-chi2"].identity["objective"]
+    assert (token["form"], token["beta"]) == ("token", 0.3)
+    assert not {"gauge", "alpha"} & token.keys()
+    row = next(row for row in made.rows if row.name == "values")
+    assert (row.description["form"], row.description["alpha"]) == ("soft_value", 0.5)
+
+
+def test_loss_on_every_turn_changes_the_demonstrations_and_not_the_pairs(tmp_path: Path) -> None:
+    before, after = (keys(plan(tmp_path, *more), "tokenize") for more in ((), ("training.loss_on=all",)))
+    assert len(before & after) == 2
+
+
+def test_every_objective_of_a_recipe_is_one_that_the_trainers_take(tmp_path: Path) -> None:
+    from harness.config import PreferenceStage, Variant
+    from trainers.spec import ADAPTER
+
+    variants = [
+        Variant(objective="f_sft", divergence=divergence, form=form, alpha=0.5 if divergence == "alpha" else None)
+        for divergence in ("total_variation", "pearson_chi2", "squared_hellinger", "jensen_shannon", "reverse_kl",
+                           "forward_kl", "alpha")
+        for form in ("token", "sequence", "soft_value")
+    ]  # fmt: skip
+    stages = [
+        PreferenceStage(divergence=divergence, alpha=0.5 if divergence == "alpha" else None)
+        for divergence in ("reverse_kl", "forward_kl", "jensen_shannon", "alpha")
+    ]
+    for settings in [each.settings() for each in (*variants, *stages)]:
+        spec = {"kind": "train", "output": "o", "model": "m", "data": "d", "learning_rate": 1, "objective": settings}
+        taken = ADAPTER.validate_python(spec).objective.model_dump()
+        assert {name: taken[name] for name in settings} == settings
 
 
 def test_one_variants_learning_rate_touches_its_rows_only(tmp_path: Path) -> None:
@@ -112,6 +155,12 @@ def fake_manifest(store: Store, stage: object) -> None:
         (("data.sft.source=missing.jsonl",), "is not a file"),
         (("generate.dtype=bfloat16",), "not served on a CPU"),
         (("generate.max_new_tokens=4000",), "leaves no room"),
+        (("variants.pearson-chi2.divergence=pearson",), "variants.pearson-chi2.divergence"),
+        (("variants.pearson-chi2.beta=0",), "greater than 0"),
+        (("variants.pearson-chi2.gauge=raw",), "gauge belongs to form soft_value"),
+        (("variants.pearson-chi2.alpha=0.5",), "taken by no other"),
+        (("preference_stages.dpo.beta=-1",), "greater than 0"),
+        (("preference_stages.dpo.divergence=squared_hellinger",), "write divergence: alpha, alpha: 0.5"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_runs(

@@ -189,6 +189,24 @@ def test_the_mini_run_is_scored_from_its_judge_texts_without_the_baseline_itself
     }
 
 
+def test_style_control_of_the_mini_run_needs_the_answers_and_moves_the_rates(shared_data):
+    folder = shared_data / "arena_hard/mini_run"
+    judged, answers = (sorted((folder / name).rglob("*.jsonl")) for name in ("model_judgment", "model_answer"))
+    plain = rows("arena_hard", *judged, baseline="truth_model")
+    assert all("--answers" in row["lc_reason"] for row in plain.values())
+    found = rows("arena_hard", *judged, baseline="truth_model", answers=tuple(answers), lc_draws=100)
+    for model, row in found.items():
+        assert row["win_rate"] == plain[model]["win_rate"]
+        assert row["length_control"] == "style"
+        assert row["lc_win_rate_low"] < row["lc_win_rate"] < row["lc_win_rate_high"]
+        assert set(row["style_coefficients"]) == {"length", "headers", "lists", "bold"}
+    assert max(abs(row["lc_win_rate"] - row["win_rate"]) for row in found.values()) > 1
+    some = rows("arena_hard", *judged, baseline="truth_model", answers=tuple(answers[1:]), lc_draws=20)
+    assert sum("has no answer to 10 questions" in (row["lc_reason"] or "") for row in some.values()) == 1
+    with pytest.raises(ConfigError, match="not an answer"):
+        rows("arena_hard", *judged, answers=(folder / "question.jsonl",))
+
+
 def judgment(question, *texts, model="m"):
     games = [{"judgment": text, "score": None} for text in texts]
     return {"question_id": question, "model": model, "judge": "j", "games": games}
@@ -432,3 +450,55 @@ def test_intervals_are_seeded(tmp_path):
     path = write(tmp_path / "v.jsonl", [verdict(n, float(generator.random())) for n in range(60)])
     one, again, other = (rows("mine:x", path, seed=seed)["m"]["win_rate_low"] for seed in (0, 0, 1))
     assert one == again != other
+
+
+def numbered(preference, name="q-{}", orders=(None,)):
+    lines = []
+    for n in range(805):
+        more = {"prompt_id": name.format(n), "length_model": 500 + 13 * n % 400, "length_baseline": 600 + 7 * n % 300}
+        lines += [verdict(n, preference(n, order), **more, order=order) for order in orders]
+    return lines
+
+
+def test_both_orders_of_our_judge_enter_alpaca_evals_fit_as_their_mean(extra, tmp_path):
+    single = rows("alpaca_eval", write(tmp_path / "a.jsonl", numbered(lambda n, _: (n % 4) / 3)), lc_draws=20, **extra)
+    both = numbered(
+        lambda n, order: min(1.0, max(0.0, (n % 4) / 3 + (0.0 if n % 4 in (0, 3) else 0.1 if order == "ab" else -0.1))),
+        orders=("ab", "ba"),
+    )
+    found = rows("alpaca_eval", write(tmp_path / "b.jsonl", both), lc_draws=20, **extra)["m"]
+    assert found["n"] == 805
+    assert found["lc_win_rate"] == pytest.approx(single["m"]["lc_win_rate"], abs=1e-3)
+
+
+def test_prompt_ids_whose_numbers_repeat_are_not_taken_for_the_benchmarks_numbers(extra, tmp_path):
+    lines = numbered(lambda n, _: float(n % 2))
+    lines[0]["prompt_id"] = "other-5"
+    found = rows("alpaca_eval", write(tmp_path / "a.jsonl", lines), lc_draws=20, **extra)["m"]
+    assert found["lc_win_rate"] is None
+    assert "which of the benchmark's instructions" in found["lc_reason"]
+
+
+def test_a_score_without_a_preference_is_missing_in_a_row_of_preferences(tmp_path):
+    lines = [verdict(n, float(n % 2), score=1.0) for n in range(30)]
+    lines[3] |= {"preference": None, "error": "the baseline's completion failed"}
+    found = rows("mine:x", write(tmp_path / "v.jsonl", lines), max_missing=0.1)["m"]
+    assert (found["n"], found["n_missing"], found["missing_by_kind"]) == (29, 1, {"infrastructure": 1})
+    scores = [verdict(n, None, score=float(n % 2)) for n in range(30)]
+    found = rows("mine:x", write(tmp_path / "s.jsonl", scores))["m"]
+    assert (found["pass_rate"], found["win_rate"], found["failed"]) == (50, None, None)
+
+
+@pytest.mark.parametrize("wrong", [{"preference": 1.5}, {"preference": "A"}, {"score": -1}, {"rating": 11.0}])
+def test_a_figure_off_its_scale_is_refused_with_file_and_item(wrong, tmp_path):
+    path = write(tmp_path / "v.jsonl", [verdict(0), verdict(1) | wrong])
+    for benchmark in ("mine:x", "arena_hard", "alpaca_eval"):
+        with pytest.raises(IntegrityError, match=r"v\.jsonl, item 2"):
+            rows(benchmark, path)
+
+
+def test_a_models_name_cannot_command_the_terminal(tmp_path):
+    lines = [verdict(n, float(n % 2), model="\x1b[31mred[bold]") for n in range(20)]
+    found = call("--benchmark", "mine:x", "--verdicts", write(tmp_path / "v.jsonl", lines))
+    assert "\x1b" not in found.stdout
+    assert "?[31mred[bold]" in found.stdout

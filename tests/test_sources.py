@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.config import DataSource
-from harness.data.sources import content_digest, load_rows, rows_of, shape_row
+from harness.data.sources import content_digest, load_rows, rows_of, shape_row, survey, write_rows
 from harness.errors import ConfigError
 
 SOURCE = DataSource(source="file.jsonl", split="train")
@@ -47,10 +47,10 @@ def test_hub_columns_are_renamed_shuffled_and_cut() -> None:
         [{"talk": [{"role": "user", "content": str(n)}, {"role": "assistant", "content": "ok"}]} for n in range(9)]
     )
     source = DataSource(source="hub:org/name", split="train", rows=4, seed=3, columns={"messages": "talk"})
-    rows = rows_of(table, source)
+    rows = list(rows_of(table, source))
     assert len(rows) == 4
     assert [row["messages"][0]["content"] for row in rows] != ["0", "1", "2", "3"]
-    assert rows == rows_of(table, source)
+    assert rows == list(rows_of(table, source))
     wrong = source.model_copy(update={"columns": {"messages": "tlk"}})
     with pytest.raises(ConfigError, match=r'no column "tlk".*Did you mean "talk"'):
         rows_of(table, wrong)
@@ -93,3 +93,40 @@ def test_an_id_that_stands_twice_is_refused(tmp_path: Path) -> None:
     row = {"id": "a", "prompt": "q"}
     with pytest.raises(ConfigError, match='"a" stands twice'):
         from_file(tmp_path, [row, row], "prompts")
+
+
+def test_a_survey_and_the_rows_written_later_agree_with_the_rows_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"q {n} é"}) + "\n" for n in range(5)), "utf-8")
+    source = DataSource(source=str(path), split="dev", rows=4)
+    found, rows = survey(source, "prompts"), load_rows(source, "prompts")
+    assert (found.rows, found.digest) == (4, content_digest(rows))
+    write_rows(source, "prompts", found, tmp_path / "out.jsonl")
+    assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()] == rows
+
+
+def test_data_that_change_between_planning_and_reading_are_refused_and_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"prompt": "before"}\n')
+    source = DataSource(source=str(path), split="dev")
+    found = survey(source, "prompts")
+    path.write_text('{"prompt": "after"}\n')
+    with pytest.raises(ConfigError, match="changed between planning and reading"):
+        write_rows(source, "prompts", found, tmp_path / "out.jsonl")
+    assert [each.name for each in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_a_file_is_read_row_by_row(tmp_path: Path) -> None:
+    import tracemalloc
+
+    path = tmp_path / "in.jsonl"
+    with path.open("w") as handle:
+        handle.writelines(json.dumps({"id": str(n), "prompt": "x" * 2000}) + "\n" for n in range(2000))
+    tracemalloc.start()
+    try:
+        found = survey(DataSource(source=str(path), split="dev"), "prompts")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.rows == 2000
+    assert peak < path.stat().st_size / 4

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.stats import bootstrap
-from harness.stats.closed_form import agresti_min, wilson
+from harness.stats.closed_form import adjusted_difference, agresti_min, score_interval, wilson
 from harness.stats.intervals import difference_interval, rate_interval
 from harness.stats.win_rate import standard_error
 
@@ -93,3 +93,54 @@ def test_ninety_five_percent_intervals_cover_about_that_often(win, loss):
         found = rate_interval(np.repeat([1.0, 0.5, 0.0], counts), draws=500)
         hits += found.low - 1e-9 <= truth <= found.high + 1e-9
     assert 0.92 <= hits / trials <= 0.99
+
+
+@given(st.integers(0, 40), st.integers(1, 40))
+def test_the_score_interval_of_hard_outcomes_is_wilsons_with_one_outcome_less(wins, losses):
+    values = np.repeat([1.0, 0.0], [wins, losses])
+    n = len(values)
+    if n < 2:
+        return
+    found = score_interval(values.mean(), values.var(ddof=1), n, rare=min(wins, losses))
+    expected = wilson(values.mean() * (n - 1), n - 1) if 0 < wins < n else wilson(wins, n)
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_soft_verdicts_that_hide_their_rare_wins_get_no_narrow_interval():
+    values = np.full(120, 1e-4)
+    values[:3] = 2e-4
+    found = rate_interval(values)
+    assert "score interval" in found.note
+    assert found.high > 2.5  # none of 120 was won: Wilson's end is 3.1
+
+
+@given(st.integers(0, 9), st.integers(0, 9), st.integers(1, 200))
+def test_the_adjusted_difference_of_hard_outcomes_is_agresti_mins(wins, losses, ties):
+    n = wins + losses + ties
+    low, high = adjusted_difference(wins - losses, wins + losses, n)
+    assert ((1 + low) / 2, (1 + high) / 2) == pytest.approx(agresti_min(wins, losses, n), abs=1e-12)
+
+
+@given(outcomes, outcomes)
+def test_the_interval_of_a_difference_mirrors_when_the_rows_are_exchanged(left, right):
+    n = min(len(left), len(right))
+    difference = np.array(left[:n]) - np.array(right[:n])
+    one, other = difference_interval(difference, draws=200), difference_interval(-difference, draws=200)
+    if one.low is not None and "bootstrap" not in one.note:
+        assert (one.low, one.high) == pytest.approx((-other.high, -other.low), abs=1e-9)
+
+
+@pytest.mark.parametrize(("rate", "n"), [(0.02, 120), (0.02, 300), (0.95, 120)])
+def test_soft_verdicts_near_an_end_are_covered_about_that_often(rate, n):
+    generator, hits, trials = np.random.default_rng(6), 0, 600
+    for values in generator.beta(0.3 * rate, 0.3 * (1 - rate), size=(trials, n)):
+        found = rate_interval(values, draws=300)
+        hits += found.low <= 100 * rate <= found.high
+    assert 0.93 <= hits / trials <= 0.985
+
+
+def test_more_draws_do_not_narrow_an_interval():
+    values = np.random.default_rng(8).random(200)
+    few, many = (bootstrap.mean_interval(values, draws=draws) for draws in (1000, 16_000))
+    # a bootstrap's standard error divided by sqrt(draws) again would be a quarter as wide
+    assert many[1] - many[0] == pytest.approx(few[1] - few[0], rel=0.1)

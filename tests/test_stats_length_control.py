@@ -122,3 +122,29 @@ def test_two_thousand_draws_of_805_rows_take_a_moment():
     started = time.perf_counter()
     length_controlled(*data, draws=2000, seed=99)
     assert time.perf_counter() - started < 10  # about 0.4 s on one idle core
+
+
+def test_few_outcomes_get_a_robust_interval_that_a_bootstrap_confirms_where_it_can():
+    generator = np.random.default_rng(9)
+    n = 805
+    model, base = generator.integers(50, 400, n).astype(float), generator.integers(50, 400, n).astype(float)
+    wins = (generator.random(n) < 0.1).astype(float)  # 80 wins: few enough for the rule, enough to resample
+    found = length_controlled(wins, model, base)
+    assert "robust" in found.note
+    drawn = length_control.fit(wins, base - model, bootstrap.weights(n, 3000, 1))[1]
+    low, high = bootstrap.percentile_interval(100 / (1 + np.exp(-drawn)))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.12 * (high - low))
+    mirrored = length_controlled(1 - wins, base, model)
+    assert (mirrored.low, mirrored.high) == pytest.approx((100 - found.high, 100 - found.low), abs=1e-6)
+    plenty = length_controlled(*row(n=805))
+    assert "bootstrap" in plenty.note
+
+
+def test_one_win_in_many_is_not_known_precisely():
+    generator = np.random.default_rng(10)
+    model, base = generator.integers(50, 400, 120).astype(float), generator.integers(50, 400, 120).astype(float)
+    wins = np.zeros(120)
+    wins[int(np.argmax(np.abs(base - model)[1:-1] < 60)) + 1] = 1.0
+    found = length_controlled(wins, model, base)
+    assert found.low < found.win_rate < 4.6 < found.high + 3  # a binomial of one in 120 reaches 4.6
+    assert found.high > 3.5

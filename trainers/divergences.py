@@ -18,12 +18,16 @@ Function = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Textbook:
-    """phi, phi', the point where phi' reaches a weight w (None: never), and f''(1)."""
+    """phi, phi', the point where phi' reaches a weight w (None: never), and f''(1).
+
+    ``top`` is the maximum of a phi whose formula turns round there; None where phi has none.
+    """
 
     phi: Function
     slope: Function
     knot: Callable[[float], float | None]
     curvature: float | None
+    top: float | None = None
 
 
 def textbook(name: str, alpha: float | None = None) -> Textbook:
@@ -38,7 +42,7 @@ def textbook(name: str, alpha: float | None = None) -> Textbook:
 TABLE = {
     # the bound |x| <= 1/2 is dropped: this is SFT
     "total_variation": Textbook(lambda x: x, torch.ones_like, lambda w: None, None),
-    "pearson_chi2": Textbook(lambda x: x - x * x / 4, lambda x: 1 - x / 2, lambda w: 2 - 2 * w, 2.0),
+    "pearson_chi2": Textbook(lambda x: x - x * x / 4, lambda x: 1 - x / 2, lambda w: 2 - 2 * w, 2.0, top=2.0),
     "squared_hellinger": Textbook(lambda x: x / (1 + x), lambda x: (1 + x) ** -2, lambda w: w**-0.5 - 1, 0.5),
     "jensen_shannon": Textbook(
         lambda x: torch.log(2 - torch.exp(-x)),
@@ -52,16 +56,27 @@ TABLE = {
 
 
 def _alpha(alpha: float | None) -> Textbook:
-    """phi = [1 - (1 + (1-a) x)^(-a/(1-a))] / a, phi' = (1 + (1-a) x)^(-1/(1-a))."""
-    if alpha is None or alpha in (0.0, 1.0):
+    """phi = [1 - (1 + (1-a) x)^(-a/(1-a))] / a, phi' = (1 + (1-a) x)^(-1/(1-a)).
+
+    For a > 1 the pull ends where 1 + (1-a) x reaches 0; beyond, the conjugate over u >= 0 is the constant f(0) = 1/a.
+    Alpha 2 is chi-squared, whose quadratic can go on (see `Divergence.beyond`).
+    """
+    if alpha is None or alpha in (0.0, 1.0) or not math.isfinite(alpha):
         raise ValueError("the alpha divergence needs an alpha other than 0 and 1 (its limits: forward_kl, reverse_kl)")
+    if alpha == 2.0:
+        return Textbook(lambda x: x - x * x / 2, lambda x: 1 - x, lambda w: 1 - w, 1.0, top=1.0)
     gap = 1 - alpha
     return Textbook(
-        lambda x: (1 - (1 + gap * x) ** (-alpha / gap)) / alpha,
-        lambda x: (1 + gap * x) ** (-1 / gap),
+        lambda x: -torch.expm1(-alpha / gap * _log_base(x, gap)) / alpha,
+        lambda x: torch.exp(-_log_base(x, gap) / gap) * (gap * x > -1),
         lambda w: (w**-gap - 1) / gap,
         1.0,
     )
+
+
+def _log_base(x: Tensor, gap: float) -> Tensor:
+    """log(1 + gap x), kept a rounding step off its singularity, so that the gradient there is 0 and not NaN."""
+    return torch.log1p((gap * x).clamp(min=-1 + torch.finfo(x.dtype).eps))
 
 
 @dataclass(frozen=True)
@@ -69,7 +84,9 @@ class Divergence:
     """phi with unit or raw curvature, continued as its tangent where the slope reaches ``max_weight``.
 
     ``unit`` replaces phi by c phi(x/c) with c = 1/f''(1), so that -phi''(0) = 1 for all: equal beta, equal pull.
-    ``beyond`` concerns pearson_chi2 past its maximum: ``reverse`` goes on and pushes back, ``stop`` stays flat.
+    ``beyond`` concerns pearson_chi2 (and alpha 2, the same) past its maximum: ``reverse`` goes on and pushes back, as
+    IQ-Learn's quadratic does; ``stop`` stays flat, the exact conjugate over u >= 0. Raises ValueError for an unknown
+    divergence or a wrong alpha.
     """
 
     name: str
@@ -77,6 +94,11 @@ class Divergence:
     max_weight: float = 10.0
     beyond: str = "reverse"
     alpha: float | None = None
+
+    def __post_init__(self) -> None:
+        textbook(self.name, self.alpha)
+        if self.name != "alpha" and self.alpha is not None:
+            raise ValueError(f"{self.name} takes no alpha; write divergence: alpha")
 
     @property
     def scale(self) -> float:
@@ -94,30 +116,18 @@ class Divergence:
         """phi(x), the shape and dtype of ``x`` (float32 or float64)."""
         inner = self._clamped(x)
         value = self.scale * textbook(self.name, self.alpha).phi(inner / self.scale)
-        if self.knot is None:
-            return value
-        return value + self.max_weight * (x - inner) if not self._stops else value + self._tangent_part(x, inner)
+        # beyond the knot the tangent; above a maximum at which phi stops, ``inner`` is below x and nothing is added
+        return value if self.knot is None else value + self.max_weight * (x - inner).clamp(max=0)
 
     def slope(self, x: Tensor) -> Tensor:
         """phi'(x): how much of SFT's pull is left."""
-        slope = textbook(self.name, self.alpha).slope(self._clamped(x) / self.scale)
-        if self._stops:
-            slope = slope.clamp(min=0)
-        return slope
+        return textbook(self.name, self.alpha).slope(self._clamped(x) / self.scale)
 
     def on_tangent(self, x: Tensor) -> Tensor:
         """Boolean mask of elements beyond the knot."""
         return torch.zeros_like(x, dtype=torch.bool) if self.knot is None else x < self.knot
 
-    @property
-    def _stops(self) -> bool:
-        return self.name == "pearson_chi2" and self.beyond == "stop"
-
     def _clamped(self, x: Tensor) -> Tensor:
-        if self.knot is not None:
-            x = x.clamp(min=self.knot)
-        return x.clamp(max=2 * self.scale) if self._stops else x
-
-    def _tangent_part(self, x: Tensor, inner: Tensor) -> Tensor:
-        # above the maximum ``inner`` is clamped too, and there phi stays flat
-        return self.max_weight * (x - inner).clamp(max=0)
+        top = textbook(self.name, self.alpha).top
+        highest = None if top is None or self.beyond == "reverse" else top * self.scale
+        return x if self.knot is None and highest is None else x.clamp(self.knot, highest)

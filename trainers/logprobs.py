@@ -1,7 +1,10 @@
 """Log-probs of response tokens from hidden states, through a vocabulary head that is never applied to all positions.
 
-body (bf16 autocast) → hidden states at the positions before response tokens (M, H) → chunks of logits (C, V) → (M,).
-The head has a backward of its own that recomputes each chunk, so memory does not grow with M x V.
+    body (bf16 autocast) → hidden states at the positions before response tokens (M, H) → chunks of logits (C, V)
+    → per position the log-prob of its token and logsumexp of its logits, (M,) each.
+
+The head has a backward of its own that recomputes each chunk, so memory does not grow with M x V. logsumexp costs
+nothing more: the log-prob needs it. It is the value of a state when logits are read as Q (docs/objectives.md, 5).
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from torch import Tensor
 
 from trainers.errors import TrainerError
 from trainers.packing import Layout
+from trainers.turns import Turns
 
 CHUNK = 512  # positions at a time: 512 x 49,152 float32 logits are 100 MB
 # final-logit transforms that this head does not apply; a model that has one would get wrong log-probs
@@ -33,45 +37,57 @@ class Microbatch:
     sequence: Tensor  # (M,) which of the sequences it belongs to
     token: Tensor  # (M,) its index in the tokenised data's flat arrays
     rows: list[int]  # sequence numbers in the data
+    turns: Turns
 
     def to(self, device: torch.device) -> Microbatch:
         """Move the tensors that the model reads."""
-        names = ("input_ids", "position_ids", "layout", "position", "target", "sequence")
+        names = ("input_ids", "position_ids", "layout", "position", "target", "sequence", "turns")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
+@dataclass(frozen=True)
+class Scores:
+    """What the head says of the response tokens, all natural logarithms."""
+
+    logprob: Tensor  # (M,) of the response tokens
+    logsumexp: Tensor  # (M,) of the logits that predict them
+    tail: Tensor  # (K,) of the logits behind the last token of each truncated turn; empty unless asked for
+
+
 class ChunkedLogProbs(torch.autograd.Function):
-    """log softmax(hidden @ weight.T)[target], chunk by chunk."""
+    """log softmax(hidden @ weight.T)[target] and logsumexp(hidden @ weight.T), chunk by chunk."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor, chunk: int) -> Tensor:
-        """hidden (M, H), weight (V, H), target (M,) → (M,), float32 unless the inputs are float64.
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor, chunk: int) -> tuple[Tensor, Tensor]:
+        """hidden (M, H), weight (V, H), target (M,) → twice (M,), float32 unless the inputs are float64.
 
         The products are taken in ``hidden``'s dtype; the weight's gradient is summed and returned in its own.
         """
         ctx.save_for_backward(hidden, weight, target)
         ctx.chunk = chunk
         weight = weight.to(hidden.dtype)
-        parts = []
+        chosen, normaliser = [], []
         for states, wanted in zip(hidden.split(chunk), target.split(chunk), strict=True):
             logits = _wide(states @ weight.T)
-            parts.append(logits.gather(1, wanted[:, None])[:, 0] - logits.logsumexp(1))
-        return torch.cat(parts)
+            normaliser.append(logits.logsumexp(1))
+            chosen.append(logits.gather(1, wanted[:, None])[:, 0] - normaliser[-1])
+        return torch.cat(chosen), torch.cat(normaliser)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
-        """d/dlogits = g (onehot - softmax), pushed to hidden and weight."""
+        """d/dlogits = g (onehot - softmax) + h softmax, g of the log-prob, h of logsumexp; pushed to hidden and
+        weight.
+        """
         hidden, weight, target = ctx.saved_tensors
-        (gradient,) = gradients
+        to_token, to_normaliser = gradients
         to_hidden, to_weight = torch.empty_like(hidden), None
         weight, own_dtype = weight.to(hidden.dtype), weight.dtype
         start = 0
-        for states, wanted, scale in zip(
-            hidden.split(ctx.chunk), target.split(ctx.chunk), gradient.split(ctx.chunk), strict=True
-        ):
-            slope = _wide(states @ weight.T).softmax(1).neg_()
-            slope[torch.arange(len(wanted), device=wanted.device), wanted] += 1
-            slope = slope.mul_(scale[:, None]).to(weight.dtype)
+        parts = (each.split(ctx.chunk) for each in (hidden, target, to_token, to_normaliser - to_token))
+        for states, wanted, onehot, spread in zip(*parts, strict=True):
+            slope = _wide(states @ weight.T).softmax(1).mul_(spread[:, None])
+            slope[torch.arange(len(wanted), device=wanted.device), wanted] += onehot
+            slope = slope.to(weight.dtype)
             to_hidden[start : start + len(wanted)] = slope @ weight
             part = (slope.T @ states).to(own_dtype)
             to_weight = part if to_weight is None else to_weight.add_(part)
@@ -83,19 +99,29 @@ def _wide(logits: Tensor) -> Tensor:
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
-def response_logprobs(model: Any, batch: Microbatch, autocast: str | None) -> Tensor:
-    """(M,) natural-log probabilities of the microbatch's response tokens under ``model``."""
+def response_scores(model: Any, batch: Microbatch, autocast: str | None, *, tails: bool = False) -> Scores:
+    """`Scores` of the response tokens under ``model``; ``tails`` adds the states behind truncated turns."""
     device = batch.input_ids.device.type
     with autocast_context(device, autocast):
         hidden = model.base_model(
             input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False, layout=batch.layout
         ).last_hidden_state
-    states = hidden[0, batch.position]
+    position, target, count = batch.position, batch.target, len(batch.position)
+    if tails:
+        ends = batch.turns.tail_position
+        # no token follows there, only logsumexp is read: any target will do
+        position, target = torch.cat([position, ends]), torch.cat([target, torch.zeros_like(ends)])
+    states = hidden[0, position]
     weight = model.get_output_embeddings().weight
     if autocast is not None:
         states = states.to(getattr(torch, autocast))
-    result: Tensor = ChunkedLogProbs.apply(states, weight, batch.target, CHUNK)
-    return result
+    logprob, normaliser = ChunkedLogProbs.apply(states, weight, target, CHUNK)
+    return Scores(logprob[:count], normaliser[:count], normaliser[count:])
+
+
+def response_logprobs(model: Any, batch: Microbatch, autocast: str | None) -> Tensor:
+    """(M,) natural-log probabilities of the microbatch's response tokens under ``model``."""
+    return response_scores(model, batch, autocast).logprob
 
 
 def autocast_context(device: str, autocast: str | None) -> contextlib.AbstractContextManager[Any]:

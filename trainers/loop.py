@@ -23,11 +23,12 @@ from trainers import criteria, events, reference
 from trainers.checkpoint import ResumeState, choose_device, load_model, save_checkpoint
 from trainers.data import TokenData, epoch_order
 from trainers.errors import TrainerError
-from trainers.logprobs import Microbatch, check_head, response_logprobs
+from trainers.logprobs import Microbatch, check_head, response_scores
 from trainers.output import Run, spec_digest, tree, write_json, write_jsonl
 from trainers.probe import write_probe
 from trainers.spec import DPO, Train
 from trainers.updates import UpdateMeter, saved_survival
+from trainers.vocabulary import require_vocabulary
 
 
 def train(spec: Train) -> None:
@@ -48,6 +49,7 @@ class Trainer:
         self.spec, self.directory = spec, directory
         self.device = choose_device(spec.device)
         self.data = TokenData(spec.data, group=2 if isinstance(spec.objective, DPO) else 1)
+        require_vocabulary(spec.model, spec.data)
         self.criterion = criteria.make(spec, self.data, self._reference())
         self.model = load_model(spec.model, getattr(torch, spec.weight_dtype), self.device, packed=True)
         check_head(self.model)
@@ -67,7 +69,7 @@ class Trainer:
             return None
         if self.spec.reference is None:
             raise TrainerError(f"objective {self.spec.objective.name} needs a reference.", "run a reference spec first")
-        return reference.load(self.spec.reference, self.data, self.spec.data)
+        return reference.load(self.spec.reference, self.data, self.spec.model)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -144,13 +146,14 @@ class Trainer:
     def microbatch_loss(self, batch: Microbatch, sums: criteria.Sums) -> Tensor:
         """The summed loss of one microbatch."""
         moved = batch.to(torch.device(self.device))
-        return self.criterion.loss(response_logprobs(self.model, moved, self.spec.autocast), moved, sums)
+        scores = response_scores(self.model, moved, self.spec.autocast, tails=self.criterion.tails)
+        return self.criterion.loss(scores, moved, sums)
 
     def _row_ids(self, examples: list[int]) -> list[str]:
-        return [self.data.row_ids[self.data.members(example)[0]] for example in examples]
+        return [self.data.row_id(self.data.members(example)[0]) for example in examples]
 
     def _sequence_ids(self, batch: Microbatch) -> list[str]:
-        return sorted({self.data.row_ids[sequence] for sequence in batch.rows})
+        return sorted({self.data.row_id(sequence) for sequence in batch.rows})
 
     def save(self) -> dict[str, Any]:
         """Write checkpoint/ with its probe; returns the manifest's summary."""

@@ -2,13 +2,15 @@
 sees each sequence alone.
 
 Registered with `transformers` under `NAME`; the model's forward passes ``layout`` down to it. A sequence can only
-attend to itself,
-because each is a line of its own in the batch that the kernel works on.
+attend to itself, because each is a line of its own in the batches that the kernel works on, one batch for sequences of
+similar length.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,34 +20,51 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
 NAME = "bridgebench_packed"
+SIMILAR = 0.66  # shortest over longest sequence of a block; see benchmarks/attention_blocks.py
 # settings of other models' attention that this one does not apply
 UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where packed tokens lie: N tokens of B sequences, the longest of T tokens."""
+    """Where packed tokens lie: N tokens of some sequences, those of similar length together in one block each.
 
-    gather: Tensor  # (B, T) index into N of each sequence's tokens; 0 behind its end
-    scatter: Tensor  # (N,) index into B*T; 0 for tokens that only fill the row up
+    Attention costs a block's lines times its width squared. One block as wide as the longest sequence would cost
+    several times what the sequences need (benchmarks/results/attention_blocks.json).
+    """
+
+    blocks: tuple[Tensor, ...]  # each (B, T): index into N of the tokens of B sequences, 0 behind a sequence's end
+    scatter: Tensor  # (N,) index into all blocks' cells, laid end to end; 0 for tokens that only fill the row up
 
     @classmethod
     def of(cls, lengths: list[int], total: int) -> Layout:
         """The layout of sequences laid end to end in a row of ``total`` >= sum(lengths) tokens."""
-        width = max(lengths)
-        gather = torch.zeros(len(lengths), width, dtype=torch.int64)
+        starts = [0, *itertools.accumulate(lengths)]
         scatter = torch.zeros(total, dtype=torch.int64)
-        start = 0
-        for line, length in enumerate(lengths):
-            inside = torch.arange(length)
-            gather[line, :length] = start + inside
-            scatter[start : start + length] = line * width + inside
-            start += length
-        return cls(gather, scatter)
+        blocks, cells = [], 0
+        for members in similar(lengths):
+            width = lengths[members[0]]
+            block = torch.zeros(len(members), width, dtype=torch.int64)
+            for line, sequence in enumerate(members):
+                inside = torch.arange(lengths[sequence])
+                block[line, : len(inside)] = starts[sequence] + inside
+                scatter[starts[sequence] : starts[sequence + 1]] = cells + line * width + inside
+            blocks.append(block)
+            cells += block.numel()
+        return cls(tuple(blocks), scatter)
 
     def to(self, device: torch.device) -> Layout:
-        """Both tensors on ``device``."""
-        return Layout(self.gather.to(device), self.scatter.to(device))
+        """All tensors on ``device``."""
+        return Layout(tuple(block.to(device) for block in self.blocks), self.scatter.to(device))
+
+
+def similar(lengths: list[int]) -> Iterator[list[int]]:
+    """Numbers of the sequences in groups, longest first; none is shorter than `SIMILAR` times its group's longest."""
+    order = sorted(range(len(lengths)), key=lambda sequence: -lengths[sequence])
+    while order:
+        count = sum(lengths[sequence] >= SIMILAR * lengths[order[0]] for sequence in order)
+        yield order[:count]
+        order = order[count:]
 
 
 def packed_attention(
@@ -66,22 +85,31 @@ def packed_attention(
     for name in UNSUPPORTED:
         if kwargs.get(name) is not None:
             raise ValueError(f"packed attention does not apply this model's {name}")
-    groups = query.shape[1] // key.shape[1]
-    states = (query, key, value)
-    # without a layout it is an ordinary batch, and nothing is padded
-    lines = states if layout is None else tuple(_lines(each, layout) for each in states)
-    if sliding_window is not None and lines[0].shape[2] > sliding_window:
+    longest = query.shape[2] if layout is None else layout.blocks[0].shape[1]
+    if sliding_window is not None and longest > sliding_window:
         raise ValueError(f"a sequence is longer than this model's attention window of {sliding_window}")
-    key, value = (each.repeat_interleave(groups, dim=1) if groups > 1 else each for each in lines[1:])
+    if layout is None:  # an ordinary batch, and nothing is padded
+        return _attend(query, key, value, scaling, dropout).transpose(1, 2), None
+    cells = []
+    for block in layout.blocks:
+        lines = [_lines(each, block) for each in (query, key, value)]
+        out = _attend(lines[0], lines[1], lines[2], scaling, dropout)
+        cells.append(out.transpose(1, 2).flatten(0, 1))  # (B * T, H, D)
+    return torch.cat(cells)[layout.scatter][None], None
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, scaling: float | None, dropout: float) -> Tensor:
+    """Causal attention of query (B, H, T, D) over key and value (B, G, T, D) → (B, H, T, D)."""
+    groups = query.shape[1] // key.shape[1]
+    if groups > 1:
+        key, value = (each.repeat_interleave(groups, dim=1) for each in (key, value))
     with _kernel(query.device.type):
-        out = scaled_dot_product_attention(lines[0], key, value, is_causal=True, scale=scaling, dropout_p=dropout)
-    out = out.transpose(1, 2)  # (B, T, H, D)
-    return (out if layout is None else out.flatten(0, 1)[layout.scatter][None]), None
+        return scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, dropout_p=dropout)
 
 
-def _lines(states: Tensor, layout: Layout) -> Tensor:
+def _lines(states: Tensor, block: Tensor) -> Tensor:
     """(1, H, N, D) → (B, H, T, D)."""
-    return states[0].transpose(0, 1)[layout.gather].transpose(1, 2)
+    return states[0].transpose(0, 1)[block].transpose(1, 2)
 
 
 def _kernel(device: str) -> contextlib.AbstractContextManager[Any]:

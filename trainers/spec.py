@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from trainers.errors import TrainerError
 
@@ -79,6 +79,10 @@ class SFT(Strict):
     name: Literal["sft"] = "sft"
 
 
+Alpha = Annotated[float, Field(allow_inf_nan=False)]
+DEFAULT_BETA = {"token": 0.3, "sequence": 0.02, "soft_value": 0.3}  # ours, not the paper's
+
+
 class FSFT(Strict):
     """f-divergence SFT; beta scales the implicit reward beta * (log pi - log pi_0)."""
 
@@ -92,20 +96,63 @@ class FSFT(Strict):
         "forward_kl",
         "alpha",
     ]
-    form: Literal["token"] = "token"
+    form: Literal["token", "sequence", "soft_value"] = "token"
+    gauge: Literal["reference", "raw"] = "reference"
     beta: Positive = 0.3
     curvature: Literal["unit", "raw"] = "unit"
-    max_weight: Annotated[float, Field(gt=1)] = 10.0
+    max_weight: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 10.0
     beyond: Literal["reverse", "stop"] = "reverse"
-    alpha: float | None = None
+    alpha: Alpha | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _beta_of_the_form(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("beta") is None:
+            return {**values, "beta": DEFAULT_BETA.get(values.get("form", "token"), 0.3)}
+        return values
+
+    @model_validator(mode="after")
+    def _settings_belong_together(self) -> FSFT:
+        if (self.divergence == "alpha") != (self.alpha is not None):
+            raise ValueError("alpha is needed by divergence alpha and taken by no other")
+        if self.alpha in (0.0, 1.0):
+            raise ValueError("alpha 0 is forward_kl and alpha 1 is reverse_kl; name those")
+        if self.gauge == "raw" and self.form != "soft_value":
+            raise ValueError(f"gauge belongs to form soft_value; form {self.form} has no values")
+        return self
+
+
+NO_SCORE = {
+    "total_variation": "its f' takes two values only, so a policy cannot be read off a reward",
+    "pearson_chi2": "its f'(0) is finite, so the optimal policy may give a response no probability at all, "
+    "and the normaliser then does not cancel in a pair",
+    "squared_hellinger": "it is alpha 0.5 at half the scale: write divergence: alpha, alpha: 0.5",
+}
 
 
 class DPO(Strict):
-    """Direct preference optimisation against the checkpoint the run starts from."""
+    """Direct preference optimisation against the checkpoint the run starts from; other divergences than reverse_kl
+    make it f-DPO.
+    """
 
     name: Literal["dpo"]
     beta: Positive = 0.1
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    divergence: Literal["reverse_kl", "forward_kl", "jensen_shannon", "alpha"] = "reverse_kl"
+    alpha: Alpha | None = None
+
+    @field_validator("divergence", mode="before")
+    @classmethod
+    def _has_a_score(cls, value: Any) -> Any:
+        if value in NO_SCORE:
+            raise ValueError(f"{value} has no preference score: {NO_SCORE[value]}")
+        return value
+
+    @model_validator(mode="after")
+    def _alpha_belongs_to_alpha(self) -> DPO:
+        if (self.divergence == "alpha") != (self.alpha is not None):
+            raise ValueError("alpha is needed by divergence alpha and taken by no other")
+        return self
 
 
 Objective = Annotated[SFT | FSFT | DPO, Field(discriminator="name")]
@@ -180,7 +227,8 @@ def _explain(item: Any, values: Any) -> str:
     if item["type"] == "missing":
         return f'"{dotted}" is missing.'
     shown = item.get("input")
-    return f"{dotted}: {item['msg']}" + ("" if isinstance(shown, dict) else f" (it is {shown!r})")
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{dotted}: {message}" + ("" if isinstance(shown, dict) else f" (it is {shown!r})")
 
 
 def _known_keys() -> list[str]:

@@ -1,146 +1,69 @@
 """Chat rows → token ids and loss mask as arrays on disk; prompts → rendered token ids.
 
-The loss covers response tokens and the end-of-turn token, never the prompt.
+    rows.jsonl, one row at a time → texts by the chat template → token ids, 256 rows a call → cut at max_length
+    → appended to input_ids, loss_mask, turn_ends, offsets and row_ids (.npy) → manifest
+
+Nothing but the rows in hand is in memory, and a finished directory is never tokenised again. Truncation keeps the
+head: a sequence longer than ``max_length`` loses its end, and with it its end-of-turn token, which is not put back. A
+row that has no response token left is left out and counted, and so is a pair whose sides differ only beyond the cut. A
+pair that is the same on both sides before the cut is an error.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trainers import events
-from trainers.data import ARRAYS
+from trainers.arrays import GrowingArray, text_files
+from trainers.data import ARRAYS, ROW_IDS
 from trainers.errors import TrainerError
-from trainers.output import Run, write_json, write_jsonl
+from trainers.output import Run, write_lines
+from trainers.render import Example, Renderer
+from trainers.rows import Row, conversations, count_rows, in_batches, naming, read_rows
 from trainers.spec import Tokenize
+from trainers.vocabulary import tokens_digest
 
 PREVIEW_TOKENS = 64
-
-
-@dataclass
-class Example:
-    """One sequence: its token ids and, per token, whether it is trained on."""
-
-    token_ids: list[int]
-    mask: list[bool]
-
-
-class Renderer:
-    """A tokenizer with a chat template. Raises TrainerError where the template is missing or breaks a rule."""
-
-    def __init__(self, checkpoint: Path) -> None:
-        from trainers.checkpoint import load_tokenizer, stop_token_ids
-
-        self.tokenizer = load_tokenizer(checkpoint)
-        self.stop_ids = set(stop_token_ids(checkpoint))
-        if not self.tokenizer.chat_template:
-            raise TrainerError(
-                f"the tokenizer in {checkpoint} has no chat template.",
-                "put one into chat_template.jinja beside it",
-            )
-
-    def text(self, messages: list[dict[str, str]], *, prompt: bool) -> str:
-        """The template's text; with ``prompt`` it ends where the assistant begins."""
-        rendered: str = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
-        return rendered
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids of rendered text; the template has written every special token itself."""
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        bos = self.tokenizer.bos_token_id
-        if bos is not None and ids[:2] == [bos, bos]:
-            raise TrainerError("the rendered text begins with two BOS tokens.", "take one out of the chat template")
-        return ids
-
-    def example(self, messages: list[dict[str, str]], *, every_turn: bool = False) -> Example:
-        """Token ids and mask of a conversation that ends with the assistant."""
-        turns = [number for number, message in enumerate(messages) if message["role"] == "assistant"]
-        token_ids: list[int] = []
-        mask: list[bool] = []
-        for turn in turns if every_turn else turns[-1:]:
-            prefix = self.encode(self.text(messages[:turn], prompt=True))
-            full = self.encode(self.text(messages[: turn + 1], prompt=False))
-            self._require_prefix(prefix, full)
-            response = self._until_stop(full[len(prefix) :])
-            mask += [False] * (len(prefix) - len(mask)) + [True] * len(response)
-            token_ids = prefix + response
-        return Example(token_ids, mask)
-
-    def _until_stop(self, response: list[int]) -> list[int]:
-        """Up to and with the end-of-turn token; what a template writes after it is not the model's to say."""
-        for position, token in enumerate(response):
-            if token in self.stop_ids:
-                return response[: position + 1]
-        return [*response, self.tokenizer.eos_token_id]
-
-    def _require_prefix(self, prefix: list[int], full: list[int]) -> None:
-        if full[: len(prefix)] != prefix:
-            raise TrainerError(
-                "the prompt's tokens are not the beginning of the whole text's.\n"
-                f"prompt ends: {self.tokenizer.decode(prefix[-12:])!r}\n"
-                f"whole text there: {self.tokenizer.decode(full[max(0, len(prefix) - 12) : len(prefix)])!r}",
-                "the chat template must render a conversation and its beginning alike",
-            )
-
-
-@dataclass
-class Tokenised:
-    """What `tokenize` gathers before it writes."""
-
-    sequences: list[Example] = field(default_factory=list)
-    row_ids: list[str] = field(default_factory=list)
-    truncated: int = 0
-    dropped: list[str] = field(default_factory=list)
+ROWS_A_CALL = 256
+NAMED = 100  # ids of left-out rows that the manifest lists
 
 
 def tokenize(spec: Tokenize) -> None:
     """Run a tokenize spec."""
     run = Run(spec)
-    rows = _read_rows(spec.rows)
+    total = count_rows(spec.rows)
     renderer = Renderer(spec.model)
     if spec.format == "prompts":
-        _tokenize_prompts(run, rows, renderer, spec.max_length)
+        _tokenize_prompts(run, total, renderer)
     else:
-        _tokenize_training(run, rows, renderer, spec)
+        _tokenize_training(run, total, renderer)
 
 
-def _read_rows(path: Path) -> list[dict[str, Any]]:
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except OSError as error:
-        raise TrainerError(f"the rows {path} cannot be read ({error.strerror}).") from None
-    rows = [json.loads(line) for line in lines if line.strip()]
-    if not rows:
-        raise TrainerError(f"{path} holds no rows.")
-    return rows
+# prompts
 
 
-def _tokenize_prompts(run: Run, rows: list[dict[str, Any]], renderer: Renderer, limit: int) -> None:
-    prompts = []
-    for row in rows:
-        text = renderer.text(row["messages"], prompt=True)
-        ids = renderer.encode(text)
-        if len(ids) > limit:
-            raise TrainerError(
-                f'prompt "{row["id"]}" has {len(ids)} tokens; {limit} fit beside a whole completion.',
-                "raise generate.max_model_len or lower generate.max_new_tokens",
-            )
-        digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
-        prompts.append(
-            {"prompt_id": row["id"], "messages": row["messages"], "token_ids": ids, "rendered_sha256": digest}
-        )
-    write_jsonl(run.directory / "prompts.jsonl", prompts)
-    first = preview(renderer.tokenizer, prompts[0]["token_ids"])
-    events.say(f"first prompt, as the model reads it:\n{first}")
-    lengths = [len(prompt["token_ids"]) for prompt in prompts]
-    summary = {"prompts": len(prompts), "tokens": sum(lengths), "longest": max(lengths), "first_prompt": first}
+def _tokenize_prompts(run: Run, total: int, renderer: Renderer) -> None:
+    seen = Seen()
+    write_lines(run.directory / "prompts.jsonl", _prompt_lines(run, renderer, seen))
+    summary = {"prompts": total, "tokens": seen.tokens, "longest": seen.longest, "first_prompt": seen.first}
     run.finish(["prompts.jsonl", *_rows_name(run)], summary)
+
+
+@dataclass
+class Seen:
+    """What the manifest says of the prompts."""
+
+    tokens: int = 0
+    longest: int = 0
+    first: str = ""
 
 
 def preview(tokenizer: Any, token_ids: list[int]) -> str:
@@ -152,80 +75,166 @@ def preview(tokenizer: Any, token_ids: list[int]) -> str:
     return f"{tokenizer.decode(head)} … {tokenizer.decode(tail)}\nids: [{ids}]"
 
 
-def _tokenize_training(run: Run, rows: list[dict[str, Any]], renderer: Renderer, spec: Tokenize) -> None:
-    found = Tokenised()
-    for number, row in enumerate(rows):
-        conversations = _conversations(row, spec.format)
-        examples = [_with_context(row, renderer, turns, spec.loss_on == "all") for turns in conversations]
-        found.truncated += sum(len(example.token_ids) > spec.max_length for example in examples)
-        cut = [Example(e.token_ids[: spec.max_length], e.mask[: spec.max_length]) for e in examples]
-        if not all(any(example.mask) for example in cut):
-            found.dropped.append(row["id"])
-            continue
-        found.sequences += cut
-        found.row_ids += [row["id"]] * len(cut)
-        if number % 2000 == 1999:
-            events.progress(number + 1, len(rows), "row")
-    if not found.sequences:
-        raise TrainerError(
-            f"none of the {len(rows)} rows has a response token within {spec.max_length} tokens.",
-            "raise training.max_length",
-        )
-    _write_arrays(run, found)
-    _report(run, found, renderer)
+def _prompt_lines(run: Run, renderer: Renderer, seen: Seen) -> Iterator[str]:
+    for row in read_rows(run.spec.rows, "prompts"):
+        with naming(row["id"]):
+            text = renderer.text(row["messages"], prompt=True)
+            ids = renderer.encode(text)
+        if len(ids) > run.spec.max_length:
+            raise TrainerError(
+                f'prompt "{row["id"]}" has {len(ids)} tokens; {run.spec.max_length} fit beside a whole completion.',
+                "raise generate.max_model_len or lower generate.max_new_tokens",
+            )
+        if not seen.tokens:
+            seen.first = preview(renderer.tokenizer, ids)
+            events.say(f"first prompt, as the model reads it:\n{seen.first}")
+        seen.tokens += len(ids)
+        seen.longest = max(seen.longest, len(ids))
+        digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
+        prompt = {"prompt_id": row["id"], "messages": row["messages"], "token_ids": ids, "rendered_sha256": digest}
+        yield json.dumps(prompt, ensure_ascii=False) + "\n"
 
 
-def _with_context(row: dict[str, Any], renderer: Renderer, turns: list[dict[str, str]], every_turn: bool) -> Example:
-    try:
-        return renderer.example(turns, every_turn=every_turn)
-    except TrainerError as error:
-        raise TrainerError(f'row "{row["id"]}": {error.message}', error.hint) from None
+# training data
 
 
-def _conversations(row: dict[str, Any], form: str) -> list[list[dict[str, str]]]:
-    if form == "sft":
-        if not row["messages"] or row["messages"][-1]["role"] != "assistant":
-            raise TrainerError(f'row "{row["id"]}" does not end with an assistant turn.')
-        return [row["messages"]]
-    if row["chosen"] == row["rejected"]:
-        raise TrainerError(f'row "{row["id"]}": chosen and rejected are the same text.')
-    return [[*row["prompt"], {"role": "assistant", "content": row[side]}] for side in ("chosen", "rejected")]
+@dataclass
+class Counts:
+    """What was kept, cut and left out."""
+
+    sequences: int = 0
+    tokens: int = 0
+    response_tokens: int = 0
+    turns: int = 0
+    truncated: int = 0
+    dropped_rows: int = 0
+    dropped: list[str] = field(default_factory=list)
+
+    def keep(self, examples: list[Example]) -> None:
+        """Count a row's sequences."""
+        self.sequences += len(examples)
+        self.tokens += sum(len(example.token_ids) for example in examples)
+        self.response_tokens += sum(sum(example.mask) for example in examples)
+        self.turns += sum(sum(example.ends) for example in examples)
+
+    def drop(self, row: str) -> None:
+        """Count a row that is left out; the first hundred by name."""
+        self.dropped_rows += 1
+        if self.dropped_rows <= NAMED:
+            self.dropped.append(row)
 
 
-def _write_arrays(run: Run, found: Tokenised) -> None:
-    lengths = [len(example.token_ids) for example in found.sequences]
-    run.directory.mkdir(parents=True, exist_ok=True)
-    arrays: tuple[NDArray[Any], ...] = (
-        np.concatenate([np.asarray(example.token_ids, dtype=np.int32) for example in found.sequences]),
-        np.concatenate([np.asarray(example.mask, dtype=np.uint8) for example in found.sequences]),
-        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-    )
-    for name, array in zip(ARRAYS, arrays, strict=True):
-        np.save(run.directory / name, array)
-    write_json(run.directory / "row_ids.json", found.row_ids)
+class Writer:
+    """The arrays of tokenised data, appended row by row; they appear under their names when all went well."""
+
+    def __init__(self, directory: Path) -> None:
+        self.stack = ExitStack()
+        names = [*ARRAYS, *text_files(ROW_IDS)]
+        dtypes = [np.int32, np.uint8, np.uint8, np.int64, np.uint8, np.int64]
+        self.arrays = [GrowingArray(directory / name, dtype) for name, dtype in zip(names, dtypes, strict=True)]
+        for array in self.arrays:
+            self.stack.enter_context(array)
+        self.arrays[3].append([0])
+
+    def add(self, row: str, examples: list[Example]) -> None:
+        """Append a row's sequences and its id."""
+        ids, mask, ends, offsets, row_bytes, row_ends = self.arrays
+        for example in examples:
+            ids.append(example.token_ids)
+            mask.append(example.mask)
+            ends.append(example.ends)
+            offsets.append([ids.length])
+        row_bytes.append(row.encode("utf-8", "surrogatepass"))
+        row_ends.append([row_bytes.length])
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stack.__exit__(*error)  # type: ignore[arg-type]
 
 
-def _report(run: Run, found: Tokenised, renderer: Renderer) -> None:
-    first = found.sequences[0]
-    trained = [token for token, kept in zip(first.token_ids, first.mask, strict=True) if kept]
-    tokenizer = renderer.tokenizer
+def _tokenize_training(run: Run, total: int, renderer: Renderer) -> None:
+    counts, seen = Counts(), 0
+    with Writer(run.directory) as writer:
+        for batch in in_batches(read_rows(run.spec.rows, run.spec.format), ROWS_A_CALL):
+            for row, examples in zip(batch, _render(batch, renderer, run.spec), strict=True):
+                _add(row["id"], examples, writer, counts, run.spec)
+                if counts.sequences == len(examples) > 0:
+                    _preview(examples[0], renderer)
+            seen += len(batch)
+            events.progress(seen, total, "row")
+        if not counts.sequences:
+            raise TrainerError(
+                f"none of the {total} rows has a response (a pair: two different ones) within {run.spec.max_length} "
+                "tokens.",
+                "raise training.max_length",
+            )
+    _report(run, counts, renderer, total)
+
+
+def _render(batch: list[Row], renderer: Renderer, spec: Tokenize) -> list[list[Example]]:
+    """Each row's examples; the whole batch's texts are encoded in one call."""
+    texts: list[list[list[str]]] = []
+    for row in batch:
+        talks = conversations(row, spec.format)
+        with naming(row["id"]):
+            texts.append([renderer.texts(messages, every_turn=spec.loss_on == "all") for messages in talks])
+    encoded = iter(renderer.encode_all([text for row_texts in texts for talk in row_texts for text in talk]))
+    found = []
+    for row, row_texts in zip(batch, texts, strict=True):
+        with naming(row["id"]):
+            found.append([renderer.assemble([next(encoded) for _ in talk]) for talk in row_texts])
+    return found
+
+
+def _add(row: str, examples: list[Example], writer: Writer, counts: Counts, spec: Tokenize) -> None:
+    kept = [example.cut(spec.max_length) for example in examples]
+    counts.truncated += sum(len(example.token_ids) > spec.max_length for example in examples)
+    # nothing predicts a sequence's first token, so it cannot be trained on
+    if not all(any(example.mask[1:]) for example in kept):
+        counts.drop(row)
+        return
+    if len(kept) == 2 and kept[0].token_ids == kept[1].token_ids:
+        if examples[0].token_ids == examples[1].token_ids:
+            raise TrainerError(
+                f'row "{row}": chosen and rejected are the same tokens once the chat template has rendered them.',
+                "take the row out",
+            )
+        counts.drop(row)
+        return
+    writer.add(row, kept)
+    counts.keep(kept)
+
+
+def _preview(example: Example, renderer: Renderer) -> None:
+    trained = [token for token, kept in zip(example.token_ids, example.mask, strict=True) if kept]
+    decode = renderer.tokenizer.decode
     events.say(
-        f"first example, {len(first.token_ids)} tokens:\n{tokenizer.decode(first.token_ids)}\n"
-        f"trained on: {tokenizer.decode(trained)!r}\nids: {first.token_ids[:PREVIEW_TOKENS]}"
+        f"first example, {len(example.token_ids)} tokens:\n{decode(example.token_ids)}\n"
+        f"trained on: {decode(trained)!r}\nids: {example.token_ids[:PREVIEW_TOKENS]}\n"
+        f"mask: {[int(kept) for kept in example.mask[:PREVIEW_TOKENS]]}"
     )
-    if found.truncated or found.dropped:
+
+
+def _report(run: Run, counts: Counts, renderer: Renderer, total: int) -> None:
+    if counts.truncated or counts.dropped_rows:
         events.say(
-            f"{found.truncated} sequences were cut at the length limit; rows left without a response: "
-            f"{', '.join(found.dropped[:10]) or 'none'}"
+            f"{counts.truncated} of the sequences were cut at {run.spec.max_length} tokens; {counts.dropped_rows} of "
+            f"{total} rows were left without a response or a difference: {', '.join(counts.dropped[:10]) or 'none'}"
         )
     summary = {
-        "sequences": len(found.sequences),
-        "tokens": sum(len(example.token_ids) for example in found.sequences),
-        "response_tokens": sum(sum(example.mask) for example in found.sequences),
-        "truncated": found.truncated,
-        "dropped": found.dropped,
+        "rows": total,
+        "sequences": counts.sequences,
+        "tokens": counts.tokens,
+        "response_tokens": counts.response_tokens,
+        "finished_turns": counts.turns,
+        "truncated": counts.truncated,
+        "dropped_rows": counts.dropped_rows,
+        "dropped": counts.dropped,
+        "vocabulary": tokens_digest(renderer.tokenizer),
     }
-    run.finish([*ARRAYS, "row_ids.json", *_rows_name(run)], summary)
+    run.finish([*ARRAYS, *text_files(ROW_IDS), *_rows_name(run)], summary)
 
 
 def _rows_name(run: Run) -> list[str]:

@@ -126,13 +126,15 @@ def annotation_lines(record: Line, source: str) -> Iterator[Line]:
 
 def table_lines(record: Line, source: str) -> Iterator[Line]:
     """A row of a table with columns model, idx, preference, len_model, len_baseline as a verdict line."""
-    preference = _checked(record["preference"], source)
+    preference, index = _checked(record["preference"], source), record["idx"]
+    if not isinstance(index, int):
+        raise ConfigError(f"{source}: idx is {index!r}, not the number of an instruction.")
     yield {
         "model": str(record["model"]),
         "baseline": record.get("baseline"),
         "judge": record.get("judge"),
-        "prompt_id": f"{int(record['idx']):06}",
-        "index": int(record["idx"]),
+        "prompt_id": f"{index:06}",
+        "index": index,
         "preference": preference,
         "failure": None if preference is not None else failures.UNPARSED,
         "length_model": record.get("len_model"),

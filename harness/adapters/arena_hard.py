@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
+from harness.adapters import records
 from harness.errors import ConfigError
 from harness.protocols import arena_hard as protocol
 from harness.protocols import failures
 from harness.protocols.order import BASELINE_FIRST, MODEL_FIRST
+from harness.stats.style import Style, style
 
 Line = dict[str, Any]
 
@@ -68,7 +71,7 @@ def parsed(line: Line, version: protocol.Version) -> Line:
 
 def battle_lines(record: Line, source: str) -> Iterator[Line]:
     """One line of weight 1; the file is already expanded, and the baseline is model_a."""
-    if record["winner"] not in protocol.PREFERENCES:
+    if not isinstance(record["winner"], str) or record["winner"] not in protocol.PREFERENCES:
         known = ", ".join(protocol.PREFERENCES)
         raise ConfigError(f"{source}: the winner is {record['winner']!r}, not one of {known}.")
     yield {
@@ -81,3 +84,33 @@ def battle_lines(record: Line, source: str) -> Iterator[Line]:
         "failure": None,
         "source": source,
     }
+
+
+def read_answers(paths: Iterable[Path]) -> dict[tuple[str, str], Style]:
+    """(model, question) → style of the stored answer, of v0.1's and v2's answer files.
+
+    Tokens are those that the file counted; without a count words stand in. Raises ConfigError for a record that is
+    no answer.
+    """
+    return {
+        key: found
+        for path in paths
+        for number, record in enumerate(records.read(path), 1)
+        for key, found in [_answer(record, f"{path}, item {number}")]
+    }
+
+
+def _answer(record: Line, source: str) -> tuple[tuple[str, str], Style]:
+    question = record.get("question_id", record.get("uid"))
+    try:
+        if "choices" in record:
+            turn = record["choices"][0]["turns"][-1]
+            text, tokens = turn["content"], turn.get("token_len")
+        else:
+            content = record["messages"][-1]["content"]
+            text = content["answer"] if isinstance(content, dict) else content
+            tokens = record.get("metadata", {}).get("token_len")
+        model = record.get("model_id") or record["model"]
+    except (KeyError, IndexError, TypeError):
+        raise ConfigError(f"{source}: not an answer of Arena-Hard (model, question and text).") from None
+    return (str(model), str(question)), style(str(text), tokens)

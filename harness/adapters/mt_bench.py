@@ -21,7 +21,7 @@ def judgment_lines(record: Line, source: str) -> Iterator[Line]:
         "model": str(record["model"]),
         "judge": judge[0] if isinstance(judge, list) and judge else judge,
         "prompt_id": str(record["question_id"]),
-        "turn": int(record["turn"]),
+        "turn": record["turn"],
         "rating": rating,
         "stored_differs": stored not in (None, protocol.MISSING_SCORE if rating is None else rating),
         "strict": rating == protocol.parse_strict(text or ""),

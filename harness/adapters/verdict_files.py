@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.adapters import alpaca_eval, arena_hard, mt_bench, records
-from harness.errors import ConfigError
+from harness.errors import ConfigError, IntegrityError
 from harness.protocols import failures
 
 Line = dict[str, Any]
@@ -32,16 +32,23 @@ class Format:
 
 
 def _own(record: Line, source: str) -> Iterator[Line]:
-    failed = None if record.get("preference") is not None or _rated(record) else _own_failure(record)
+    for key, lowest, highest in (("preference", 0, 1), ("score", 0, 1), ("rating", 1, 10)):
+        _check(record.get(key), key, lowest, highest, source)
+    judged = any(record.get(key) is not None for key in ("preference", "score", "rating"))
     judge = record.get("judge") or record.get("judge_key")
-    yield record | {"judge": judge, "failure": failed, "source": source}
+    yield record | {"judge": judge, "failure": None if judged else own_failure(record), "source": source}
 
 
-def _rated(record: Line) -> bool:
-    return record.get("score") is not None or record.get("rating") is not None
+def _check(value: Any, key: str, lowest: float, highest: float, source: str) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (number and lowest <= value <= highest):
+        raise IntegrityError(
+            f"{source}: {key} is {value!r}.", f"it lies in {lowest} to {highest}; null marks a missing one"
+        )
 
 
-def _own_failure(record: Line) -> str:
+def own_failure(record: Line) -> str:
+    """The kind of failure of one of our lines without a verdict."""
     return str(record.get("failure") or (failures.INFRASTRUCTURE if record.get("error") else failures.UNPARSED))
 
 

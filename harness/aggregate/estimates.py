@@ -19,6 +19,8 @@ from harness.stats.win_rate import win_rate
 Array = np.ndarray
 Estimates = dict[str, Any]
 
+DEFINITION = "the baseline against itself: one half by definition"
+
 
 def estimate(
     verdicts: list[Verdict],
@@ -80,21 +82,21 @@ def _positions(rows: Table) -> Estimates:
 
 def _preference_interval(rows: Table, seed: int, draws: int) -> Interval:
     if rows.is_baseline:
-        return Interval(50.0, 50.0, "the baseline against itself: one half by definition")
+        return Interval(50.0, 50.0, DEFINITION)
     return rate_interval(_answered(rows.preference), seed=seed, draws=draws)
 
 
 def _length_controlled(rows: Table, seed: int, draws: int) -> Estimates:
-    keys = ("lc_win_rate", "lc_win_rate_low", "lc_win_rate_high", "lc_reason")
+    keys = ("lc_win_rate", "lc_win_rate_low", "lc_win_rate_high", "lc_reason", "lc_interval_note")
     if rows.is_baseline:
-        return dict(zip(keys, (50.0, 50.0, 50.0, None), strict=True))
+        return dict(zip(keys, (50.0, 50.0, 50.0, None, DEFINITION), strict=True))
     known = ~np.isnan(rows.preference + rows.len_model + rows.len_baseline)
     if known.sum() < (~np.isnan(rows.preference)).sum():
-        return dict(zip(keys, (None, None, None, "lengths are missing"), strict=True))
+        return dict(zip(keys, (None, None, None, "lengths are missing", None), strict=True))
     fitted = length_control.length_controlled(
         rows.preference[known], rows.len_model[known], rows.len_baseline[known], draws=draws, seed=seed
     )
-    return dict(zip(keys, (fitted.win_rate, fitted.low, fitted.high, fitted.reason), strict=True))
+    return dict(zip(keys, (fitted.win_rate, fitted.low, fitted.high, fitted.reason, fitted.note), strict=True))
 
 
 def _scores(rows: Table, seed: int, draws: int) -> Estimates:

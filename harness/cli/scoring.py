@@ -39,6 +39,12 @@ from harness.cli.common import bridgebench, examples, json_option, shows_errors
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Instruction difficulties, where df_gamed.csv does not have them.",
 )
+@click.option(
+    "--answers",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    help="Answers of models and baseline, for Arena-Hard's style control; several times for several files.",
+)
 @click.option("--baseline", metavar="NAME", help="Take the verdicts against this model.")
 @click.option("--max-missing", type=float, default=0.01, show_default=True, help="A row with a larger share fails.")
 @click.option(

@@ -2,11 +2,18 @@
 
 Training rows carry ``messages`` that end with the assistant; preference rows ``prompt``, ``chosen`` and ``rejected``;
 prompts ``messages`` that end with the user (and, for the rules judge, ``check``, ``part`` and ``family``).
+
+Files and hub tables are read one row at a time: planning keeps a data set's digest and count (`survey`), and the rows
+go to the store when a stage needs them (`write_rows`). Only their ids are held, to find one that stands twice.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,24 +28,86 @@ HUB_PATTERN = re.compile(
 BUILTIN = ("microtasks",)
 
 
+@dataclass(frozen=True)
+class Survey:
+    """What planning needs to know of a data set: its content, and how many rows it has."""
+
+    digest: str
+    rows: int
+
+
+def survey(source: DataSource, form: Format) -> Survey:
+    """Read ``source`` once. Raises ConfigError naming the source and the row at fault."""
+    counter = _Digest()
+    for row in iterate_rows(source, form):
+        counter.add(row)
+    return Survey(counter.hexdigest(), counter.rows)
+
+
+def write_rows(source: DataSource, form: Format, expected: Survey, path: Path) -> None:
+    """Write the rows to ``path`` as JSON Lines. Raises ConfigError if they are no longer those of ``expected``."""
+    files.write_jsonl_stream(path, _unchanged(iterate_rows(source, form), source, expected))
+
+
+def _unchanged(rows: Iterable[dict[str, Any]], source: DataSource, expected: Survey) -> Iterator[dict[str, Any]]:
+    counter = _Digest()
+    for row in rows:
+        counter.add(row)
+        yield row
+    if counter.hexdigest() != expected.digest:
+        raise ConfigError(
+            f"{source.source}, split {source.split}: the data changed between planning and reading.", "run again"
+        )
+
+
 def load_rows(source: DataSource, form: Format) -> list[dict[str, Any]]:
+    """All rows of ``source``, for sets that are known to be small."""
+    return list(iterate_rows(source, form))
+
+
+def iterate_rows(source: DataSource, form: Format) -> Iterator[dict[str, Any]]:
     """The rows of ``source`` in the shape ``form``. Raises ConfigError naming the source and the row at fault."""
-    if source.source.startswith("builtin:"):
-        rows = _builtin(source)
-    elif source.source.startswith("hub:"):
-        rows = _from_hub(source)
-    else:
-        rows = _from_file(source)
-    if not rows:
+    seen: set[str] = set()
+    for number, row in enumerate(_raw_rows(source)):
+        shaped = shape_row(row, form, number, source)
+        if shaped["id"] in seen:
+            raise ConfigError(f'{source.source}, split {source.split}: the id "{shaped["id"]}" stands twice.')
+        seen.add(shaped["id"])
+        yield shaped
+    if not seen:
         raise ConfigError(f"{source.source}, split {source.split}: the data set is empty.", "choose another split")
-    shaped = [shape_row(row, form, number, source) for number, row in enumerate(rows)]
-    _refuse_duplicates(shaped, source)
-    return shaped
 
 
-def content_digest(rows: list[dict[str, Any]]) -> str:
+def _raw_rows(source: DataSource) -> Iterable[dict[str, Any]]:
+    if source.source.startswith("builtin:"):
+        return _builtin(source)
+    if source.source.startswith("hub:"):
+        return _from_hub(source)
+    return _from_file(source)
+
+
+def content_digest(rows: Iterable[dict[str, Any]]) -> str:
     """SHA-256 over the rows' canonical JSON, in order."""
-    return files.sha256_text("\n".join(files.canonical_json(row) for row in rows))
+    counter = _Digest()
+    for row in rows:
+        counter.add(row)
+    return counter.hexdigest()
+
+
+class _Digest:
+    """SHA-256 over rows as they come: their canonical JSON, a line break between two."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.sha256 = hashlib.sha256()
+
+    def add(self, row: dict[str, Any]) -> None:
+        text = ("\n" if self.rows else "") + files.canonical_json(row)
+        self.sha256.update(text.encode("utf-8", "surrogatepass"))
+        self.rows += 1
+
+    def hexdigest(self) -> str:
+        return self.sha256.hexdigest()
 
 
 def _builtin(source: DataSource) -> list[dict[str, Any]]:
@@ -56,18 +125,17 @@ def _builtin(source: DataSource) -> list[dict[str, Any]]:
     return microtasks.build(source.split, rows=source.rows, seed=source.seed)  # type: ignore[arg-type]
 
 
-def _from_file(source: DataSource) -> list[dict[str, Any]]:
+def _from_file(source: DataSource) -> Iterator[dict[str, Any]]:
     path = Path(source.source).expanduser()
     if not path.is_file():
         raise ConfigError(
             f'the data source "{source.source}" is not a file.',
             "sources are builtin:microtasks, hub:org/name@revision or a JSON Lines file",
         )
-    rows = files.read_jsonl(path)
-    return rows[: source.rows]
+    return islice(files.iterate_jsonl(path), source.rows)
 
 
-def _from_hub(source: DataSource) -> list[dict[str, Any]]:
+def _from_hub(source: DataSource) -> Iterator[dict[str, Any]]:
     match = HUB_PATTERN.match(source.source)
     if match is None:
         raise ConfigError(f'"{source.source}" is not a hub reference.', "it looks like hub:org/name@revision")
@@ -80,9 +148,9 @@ def _from_hub(source: DataSource) -> list[dict[str, Any]]:
     return rows_of(loaded, source)
 
 
-def rows_of(table: Any, source: DataSource) -> list[dict[str, Any]]:
-    """The first ``source.rows`` rows of a `datasets.Dataset`, in an order shuffled by ``source.seed`` if it is
-    not 0.
+def rows_of(table: Any, source: DataSource) -> Iterator[dict[str, Any]]:
+    """The first ``source.rows`` rows of a `datasets.Dataset` (memory-mapped), in an order shuffled by ``source.seed``
+    if it is not 0. Raises ConfigError for a column that is not there.
     """
     for ours, theirs in source.columns.items():
         if theirs not in table.column_names:
@@ -94,7 +162,7 @@ def rows_of(table: Any, source: DataSource) -> list[dict[str, Any]]:
         table = table.shuffle(seed=source.seed)
     if source.rows is not None:
         table = table.select(range(min(source.rows, len(table))))
-    return [dict(row) for row in table]
+    return (dict(row) for row in table)
 
 
 def shape_row(row: dict[str, Any], form: Format, number: int, source: DataSource) -> dict[str, Any]:
@@ -172,11 +240,3 @@ def _answer(value: Any) -> str:
         return value
     turn = value[-1] if isinstance(value, list) else value
     return _turn("assistant", turn.get("content", turn.get("value")))["content"]
-
-
-def _refuse_duplicates(rows: list[dict[str, Any]], source: DataSource) -> None:
-    seen: set[str] = set()
-    for row in rows:
-        if row["id"] in seen:
-            raise ConfigError(f'{source.source}, split {source.split}: the id "{row["id"]}" stands twice.')
-        seen.add(row["id"])

@@ -69,9 +69,12 @@ def settings(row: dict[str, Any]) -> str:
     """How the row was trained, in one line."""
     found = []
     if row.get("divergence"):
-        found.append(str(row["divergence"]).replace("_", " "))
+        alpha = f" {short(row['alpha'])}" if row.get("alpha") is not None else ""
+        found.append(str(row["divergence"]).replace("_", " ") + alpha)
     elif row.get("objective"):
         found.append({"sft": "SFT", "f_sft": "f-SFT"}.get(str(row["objective"]), str(row["objective"])))
+    if row.get("form") not in (None, "token"):
+        found.append(str(row["form"]).replace("_", " "))
     if row.get("beta") is not None:
         found.append(f"β {short(row['beta'])}")
     if row.get("learning_rate") is not None:

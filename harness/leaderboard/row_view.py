@@ -78,13 +78,17 @@ ROW_FACTS = (
     ("source", "Source"),
     ("objective", "Objective"),
     ("divergence", "Divergence"),
+    ("alpha", "Alpha"),
     ("form", "Form"),
+    ("gauge", "Gauge"),
     ("beta", "Beta"),
     ("curvature", "Curvature"),
     ("learning_rate", "Learning rate"),
     ("weight_dtype", "Weights"),
     ("preference_stage", "Preference stage"),
     ("dpo_beta", "DPO beta"),
+    ("dpo_divergence", "DPO divergence"),
+    ("dpo_alpha", "DPO alpha"),
     ("seed", "Seed"),
 )
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from harness.adapters.verdict_files import BATTLES, Format
 from harness.protocols.order import first_shown_preference
+from harness.score import arena_style
 from harness.score.request import Request
 from harness.stats.clustered import clustered_mean
 
 Line = dict[str, Any]
+Estimates = dict[str, Any]
 
-NO_LENGTHS = "the files have no answers to take lengths from"
+
+def estimator(request: Request, kind: Format, models: dict[str, list[Line]]) -> Callable[[list[Line]], Estimates]:
+    """A function from one model's lines to its estimates; style is controlled for in one fit of all models."""
+    controlled = arena_style.control(request, models)
+    return lambda lines: _estimate(lines, request, kind, controlled[lines[0]["model"]])
 
 
-def estimate(lines: list[Line], request: Request, kind: Format) -> dict[str, Any]:
+def _estimate(lines: list[Line], request: Request, kind: Format, controlled: Estimates) -> Estimates:
     """With every model against the one baseline the Bradley-Terry fit is this weighted mean; a tie is one half."""
     lines = _whole_questions(lines) if request.benchmark == "arena_hard_v2" else lines
     judged = [line for line in lines if line["preference"] is not None]
@@ -34,10 +41,12 @@ def estimate(lines: list[Line], request: Request, kind: Format) -> dict[str, Any
         "win_rate_high": _percent(found.high),
         "standard_error": _percent(found.standard_error),
         **counts,
-        **_controlled(None, NO_LENGTHS),
+        **controlled,
         **_positions(judged),
         "notes": [
-            f"percentile bootstrap over {found.n_clusters} questions, {request.draws} draws, seed {request.seed}",
+            f"percentile bootstrap over {found.n_clusters} questions, {request.draws} draws, seed {request.seed}"
+            if found.low is not None
+            else "fewer than two questions: no interval",
             *(["battles are taken as they are: repeated rows cannot be told from weights"] if kind is BATTLES else []),
         ],
     }
@@ -49,7 +58,7 @@ def _whole_questions(lines: list[Line]) -> list[Line]:
     return [line | {"preference": None} if line["prompt_id"] in broken else line for line in lines]
 
 
-def _counts(judged: list[Line]) -> dict[str, Any]:
+def _counts(judged: list[Line]) -> Estimates:
     """Of games, each once; of rows where only battles are stored."""
     preferences = np.array([line["preference"] for line in judged])
     wins, losses = int((preferences > 0.5).sum()), int((preferences < 0.5).sum())
@@ -63,16 +72,12 @@ def _counts(judged: list[Line]) -> dict[str, Any]:
     }
 
 
-def _nothing(counts: dict[str, Any]) -> dict[str, Any]:
+def _nothing(counts: Estimates) -> Estimates:
     rates = dict.fromkeys(("win_rate", "win_rate_low", "win_rate_high", "standard_error"))
-    return {"n": 0, **rates, **counts, **_controlled(None, "no verdict at all"), "notes": []}
+    return {"n": 0, **rates, **counts, **arena_style.without("no verdict at all"), "notes": []}
 
 
-def _controlled(rate: float | None, reason: str) -> dict[str, Any]:
-    return {"lc_win_rate": rate, "lc_win_rate_low": None, "lc_win_rate_high": None, "lc_reason": reason}
-
-
-def _positions(judged: list[Line]) -> dict[str, Any]:
+def _positions(judged: list[Line]) -> Estimates:
     first = [value for line in judged if (value := first_shown_preference(line)) is not None]
     if not first:
         return {}

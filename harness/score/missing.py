@@ -46,7 +46,8 @@ def find(lines: list[Line], units: Collection[Unit], *, by_order: bool = False) 
     failed = [_named(line, by_order) for line in lines if line["failure"] is not None]
     present = {unit(line, by_order) for line in lines}
     absent = [{"item": item, "part": part, "kind": ABSENT} for item, part in sorted(set(units) - present)]
-    return Missing(len(present | set(units)) if not by_row(lines) else len(lines), failed + absent)
+    # battles repeat a unit, and then each line counts
+    return Missing(max(len(lines), len(present | set(units))), failed + absent)
 
 
 def expected(lines: list[Line], by_order: bool, parts: Collection[str] = ()) -> set[Unit]:
@@ -54,11 +55,6 @@ def expected(lines: list[Line], by_order: bool, parts: Collection[str] = ()) -> 
     units = {unit(line, by_order) for line in lines}
     items = {item for item, _ in units}
     return {(item, part) for item in items for part in {part for _, part in units} | set(parts)}
-
-
-def by_row(lines: list[Line]) -> bool:
-    """Whether several lines share a unit, as battles do: then each line is counted."""
-    return len({(unit(line, True)) for line in lines}) < len(lines)
 
 
 def several_orders(lines: list[Line]) -> bool:

@@ -8,14 +8,13 @@ from typing import Any
 
 from harness import aggregate
 from harness.adapters.verdict_files import ALPACA, OWN, Format
+from harness.aggregate import orders
 from harness.score import alpaca_fit
 from harness.score.alpaca_fit import Extra
 from harness.score.request import Request
 
 Line = dict[str, Any]
 Estimates = dict[str, Any]
-
-CONTROL_KEYS = ("lc_win_rate", "lc_win_rate_low", "lc_win_rate_high", "lc_reason")
 
 
 def estimator(request: Request, kind: Format, models: dict[str, list[Line]]) -> Callable[[list[Line]], Estimates]:
@@ -43,9 +42,17 @@ def _own(lines: list[Line], request: Request, reason: str | None) -> Estimates:
 def _fitted(lines: list[Line], extra: Extra, request: Request) -> Estimates:
     found = aggregate.estimate(
         lines, seed=request.seed, draws=request.draws, whole_only=True, length_controlled=False
-    ) | alpaca_fit.fit(lines, extra, request)
+    ) | alpaca_fit.fit(_one_per_prompt(lines), extra, request)
     notes = [found["interval_note"], alpaca_fit.note(found, extra), *_unlike(lines)]
     return found | {"notes": notes}
+
+
+def _one_per_prompt(lines: list[Line]) -> list[Line]:
+    """Where a prompt was judged in both orders, their mean, in the benchmark's order; other rows as they are."""
+    if len({line["prompt_id"] for line in lines}) == len(lines):
+        return lines
+    merged = orders.merge(str(lines[0]["model"]), lines)
+    return sorted(merged, key=lambda line: -1 if line["index"] is None else int(line["index"]))
 
 
 def _unlike(lines: list[Line]) -> list[str]:
@@ -66,6 +73,10 @@ def number(kind: Format, models: dict[str, list[Line]], n_instructions: int) -> 
     for model, lines in models.items():
         for line in lines:
             line["index"] = _index(line, kind, known, n_instructions)
+        numbers = {(line["prompt_id"], line["index"]) for line in lines}
+        if len({index for _, index in numbers}) < len(numbers):
+            for line in lines:
+                line["index"] = None  # two prompts with one number: the numbers are not the benchmark's
         if kind is not ALPACA and all(line["index"] is not None for line in lines):
             models[model] = sorted(lines, key=lambda line: int(line["index"]))
 

@@ -33,7 +33,11 @@ def estimate(lines: list[Line], request: Request) -> dict[str, Any]:
     return found | {
         "n": len(rated),
         "n_questions": n_questions,
-        "notes": [f"percentile bootstrap over {n_questions} questions, {request.draws} draws, seed {request.seed}"],
+        "notes": [
+            f"percentile bootstrap over {n_questions} questions, {request.draws} draws, seed {request.seed}"
+            if low is not None
+            else "fewer than two questions: no interval"
+        ],
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from harness.adapters import arena_hard, verdict_files
-from harness.adapters.verdict_files import ALPACA, BATTLES, JUDGMENTS, OWN, PREFERENCES, RATINGS, Format
+from harness.adapters.verdict_files import ALPACA, BATTLES, JUDGMENTS, OWN, PREFERENCES, RATINGS, Format, own_failure
 from harness.errors import ConfigError
 from harness.protocols import arena_hard as arena_protocol
 from harness.protocols import mt_bench as mt_protocol
@@ -39,6 +39,8 @@ def read(request: Request) -> tuple[Format, dict[str, list[Line]]]:
     models: dict[str, list[Line]] = {}
     for line in lines if found.may_repeat else _without_duplicates(lines, request):
         models.setdefault(str(line["model"]), []).append(line)
+    if request.benchmark != "mt_bench":
+        models = {model: _with_preferences(own) for model, own in models.items()}
     for model, own in models.items():
         _refuse_several(model, own, "judge", "score each judge's verdicts in a call of its own")
         _refuse_several(model, own, "baseline", "--baseline NAME   takes the verdicts against one of them")
@@ -63,6 +65,16 @@ def _translated(line: Line, kind: Format, benchmark: str) -> Line:
     if kind is OWN and benchmark == "mt_bench":
         return _own_rating(line)
     return line
+
+
+def _with_preferences(lines: list[Line]) -> list[Line]:
+    """In a row of preferences a line with a score alone has no verdict: the other side of the pair failed."""
+    if all(line["preference"] is None for line in lines):
+        return lines
+    return [
+        line | {"failure": own_failure(line)} if line["preference"] is None and line["failure"] is None else line
+        for line in lines
+    ]
 
 
 def _own_game(line: Line) -> Line:

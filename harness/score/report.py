@@ -16,7 +16,8 @@ NAME_WIDTH = 28
 def text(rows: list[Row], benchmark: str) -> str:
     """The whole screen."""
     table = _ratings(rows) if any("score" in row for row in rows) else _rates(rows)
-    return "\n".join([*table, "", *_failures(rows), *_missing(rows), *_notes(rows), f"benchmark: {benchmark}"])
+    below = [*_failures(rows), *_positions(rows), *_missing(rows), *_notes(rows), f"benchmark: {benchmark}"]
+    return "\n".join([*table, "", *below])
 
 
 def _rates(rows: list[Row]) -> list[str]:
@@ -65,7 +66,13 @@ def _aligned(cells: list[list[str]]) -> list[str]:
 
 
 def _name(model: str) -> str:
+    model = _plain(model)
     return model if len(model) <= NAME_WIDTH else model[: NAME_WIDTH - 12] + "..." + model[-9:]
+
+
+def _plain(text: str) -> str:
+    """Without control characters, which a file may hold and a terminal would obey."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _number(value: float | None, digits: int = 2) -> str:
@@ -77,7 +84,21 @@ def _range(low: float | None, high: float | None) -> str:
 
 
 def _failures(rows: list[Row]) -> list[str]:
-    return [line for row in rows if row["failed"] for line in _wrapped(f"FAILED {row['model']}: {row['failed']}")]
+    return [
+        line for row in rows if row["failed"] for line in _wrapped(f"FAILED {_plain(row['model'])}: {row['failed']}")
+    ]
+
+
+def _positions(rows: list[Row]) -> list[str]:
+    """What the order of the outputs did, where it is known."""
+    lines = []
+    for row in rows:
+        if row.get("first_position_rate") is not None:
+            consistent = row.get("position_consistency")
+            agreement = "" if consistent is None else f"both orders agree on {consistent:.1f} %; "
+            first = f"the output shown first is preferred at {row['first_position_rate']:.1f} %"
+            lines += _wrapped(f"position: {_plain(row['model'])}: {agreement}{first}")
+    return lines
 
 
 def _missing(rows: list[Row]) -> list[str]:
@@ -86,9 +107,9 @@ def _missing(rows: list[Row]) -> list[str]:
         for item in row["missing"][:NAMED]:
             part = f", part {item['part']}" if item["part"] else ""
             shown = item["item"] if len(item["item"]) <= 30 else item["item"][:27] + "..."
-            lines += _wrapped(f"missing: {row['model']}, {shown!r}{part}: {item['kind']}")
+            lines += _wrapped(f"missing: {_plain(row['model'])}, {shown!r}{part}: {item['kind']}")
         if len(row["missing"]) > NAMED:
-            lines.append(f"missing: {row['model']}: {len(row['missing']) - NAMED} more; --json names all")
+            lines.append(f"missing: {_plain(row['model'])}: {len(row['missing']) - NAMED} more; --json names all")
     return lines
 
 

@@ -36,6 +36,7 @@ class Request:
     gamed: Path | None = None
     difficulty: Path | None = None
     baseline: str | None = None
+    answers: tuple[Path, ...] = ()
     max_missing: float = 0.01
     duplicates: Duplicates = "error"
     seed: int = 0
@@ -47,6 +48,8 @@ class Request:
         object.__setattr__(self, "benchmark", canonical(self.benchmark))
         if not 0 <= self.max_missing < 1:
             raise ConfigError(f"--max-missing is {self.max_missing}, not a share of 0 to below 1.")
+        if self.answers and not self.benchmark.startswith("arena_hard"):
+            raise ConfigError(f"--answers is for Arena-Hard's style control, and --benchmark is {self.benchmark}.")
         if self.benchmark != "alpaca_eval" and (self.length_control or self.gamed or self.difficulty):
             raise ConfigError(
                 "--length-control, --gamed and --difficulty are for AlpacaEval's own fit, "

@@ -31,7 +31,7 @@ def score(request: Request) -> list[Row]:
     everything = [line for lines in models.values() for line in lines]
     by_order = missing.several_orders(everything)
     units = set() if kind is BATTLES else missing.expected(everything, by_order, PARTS.get(request.benchmark, ()))
-    estimate = _estimator(request, kind, models)
+    estimate = _estimator(request, kind, models, itself)
     rows = []
     for model, lines in models.items():
         if model not in itself:
@@ -49,11 +49,11 @@ def _baselines_own(request: Request, models: dict[str, list[Line]]) -> set[str]:
     return own
 
 
-def _estimator(request: Request, kind: Format, models: dict[str, list[Line]]) -> Estimate:
+def _estimator(request: Request, kind: Format, models: dict[str, list[Line]], itself: set[str]) -> Estimate:
     if request.benchmark == "mt_bench":
         return lambda lines: ratings.estimate(lines, request)
     if request.benchmark.startswith("arena_hard"):
-        return lambda lines: arena.estimate(lines, request, kind)
+        return arena.estimator(request, kind, {name: own for name, own in models.items() if name not in itself})
     return pairwise.estimator(request, kind, models)
 
 

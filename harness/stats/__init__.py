@@ -7,6 +7,8 @@ intervals       which of these a set of outcomes gets
 length_control  win rate at equal length
 alpaca_lc       AlpacaEval's own length-controlled win rate; alpaca_lc_bootstrap its interval
 crossed         means over several training seeds
+clustered       weighted means whose values come in clusters
+bradley_terry   strengths of many models from battles; style its covariates
 paired          two rows prompt by prompt: sign-flip test, Holm, ranks with ties
 
 Inputs are on the stored scale, 0 to 1; what is reported is 0 to 100.

@@ -17,7 +17,7 @@ from harness.stats.alpaca_lc import GAMED_WEIGHT, AlpacaLc, Gamed
 Array = np.ndarray
 
 DRAWS = 1000
-BLOCK = 128
+BLOCK = 32
 LARGEST_STEP = 1.7
 MOST_STEPS = 200
 CONVERGED = 1e-7
@@ -94,7 +94,7 @@ class _Block:
 
     def _derivatives(self, b: Array) -> tuple[Array, Array]:
         """Gradient (draws, 3) and Hessian (draws, 3, 3) of the log losses."""
-        chance = expit(b[:, :1] * self.length + np.outer(b[:, 1], self.difficulty) + b[:, 2:])
+        chance = _logistic(b[:, :1] * self.length + np.outer(b[:, 1], self.difficulty) + b[:, 2:])
         residual = self.weights * (chance - self.preference)
         curvature = self.weights * chance * (1 - chance)
         bent = curvature * self.length
@@ -112,12 +112,21 @@ class _Block:
         return gradient, hessian
 
     def _add_gamed(self, b: Array, gradient: Array, hessian: Array) -> None:
-        chance = expit(b[:, :2] @ self.gamed.T)
+        chance = _logistic(b[:, :2] @ self.gamed.T)
         gradient[:, :2] += GAMED_WEIGHT * ((chance - self.gamed_preference) @ self.gamed)
         products = GAMED_WEIGHT * ((chance * (1 - chance)) @ self.gamed_products)
         hessian[:, 0, 0] += products[:, 0]
         hessian[:, 0, 1] += products[:, 1]
         hessian[:, 1, 1] += products[:, 2]
+
+
+def _logistic(logit: Array) -> Array:
+    """1 / (1 + exp(-logit)) written over ``logit``; through tanh, which numpy computes in vector registers."""
+    logit *= 0.5
+    np.tanh(logit, out=logit)
+    logit *= 0.5
+    logit += 0.5
+    return logit
 
 
 def _deviations(delta: Array, weights: Array) -> Array:

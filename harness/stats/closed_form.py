@@ -9,7 +9,7 @@ import math
 Z_95 = 1.959963984540054
 
 
-def wilson(successes: float, n: int, z: float = Z_95) -> tuple[float, float]:
+def wilson(successes: float, n: float, z: float = Z_95) -> tuple[float, float]:
     """(low, high) of a share, in [0, 1], from ``successes`` out of ``n`` > 0 outcomes (Wilson 1927)."""
     share = successes / n
     denominator = 1 + z * z / n
@@ -35,3 +35,32 @@ def agresti_min(wins: int, losses: int, n: int, z: float = Z_95) -> tuple[float,
     estimate = 0.5 * (1 + (wins - losses) / n)
     low, high = 0.5 * (1 + margin - half), 0.5 * (1 + margin + half)
     return max(0.0, min(low, estimate)), min(1.0, max(high, estimate))
+
+
+def score_interval(mean: float, variance: float, n: int, *, rare: int, z: float = Z_95) -> tuple[float, float]:
+    """(low, high) of a mean of ``n`` soft outcomes in [0, 1], near 0 or 1, where resampling finds too few of the rare
+    side.
+
+    Wilson's interval at the effective sample size n mean (1 - mean) / variance, as for a design effect (Kish 1965):
+    ``variance`` (ddof 1) of soft outcomes is below that of hard ones. ``rare`` outcomes lie on the rare side of one
+    half or on it; with fewer than two the sample cannot show the variance, and hard outcomes' is taken.
+    """
+    bernoulli = mean * (1 - mean)
+    effective = n * bernoulli / variance if variance > 0 else float(n)
+    if rare < 2:
+        effective = min(effective, float(n))
+    low, high = wilson(mean * effective, effective, z)
+    return min(low, mean), max(high, mean)
+
+
+def adjusted_difference(differences_sum: float, squares_sum: float, n: int, z: float = Z_95) -> tuple[float, float]:
+    """(low, high) of the mean of ``n`` paired differences in [-1, 1], few of which are not near 0.
+
+    Agresti and Min's interval written with sums, which also takes soft differences: for wins, ties and losses the
+    sum of squares is wins plus losses.
+    """
+    total = n + 2
+    centre = differences_sum / total
+    half = z * math.sqrt(max(0.0, (squares_sum + 1) / total - centre * centre) / total)
+    estimate = differences_sum / n
+    return max(-1.0, min(centre - half, estimate)), min(1.0, max(centre + half, estimate))

@@ -9,6 +9,10 @@ import numpy as np
 Array = np.ndarray
 
 
+COVERAGE = "covers 92 to 96 % with three seeds in simulations"
+"""Smallest and largest of benchmarks/results/coverage.json; too little where the seeds' own effect is large."""
+
+
 @dataclass(frozen=True)
 class CrossedMean:
     """A mean with its 95 % interval, on the scale of the values; ``degrees`` are Satterthwaite's."""
@@ -18,6 +22,8 @@ class CrossedMean:
     high: float
     standard_error: float
     degrees: float
+    note: str
+    """How the interval was made and what it covers, to be printed beside it."""
 
 
 def crossed_mean(values: Array) -> CrossedMean:
@@ -59,9 +65,10 @@ def _mean_squares(values: Array) -> tuple[Array, Array]:
 def _interval(mean: float, variance: float, terms: Array, freedoms: Array) -> CrossedMean:
     from scipy.stats import t
 
+    note = f"seeds crossed with instructions, Satterthwaite t, {COVERAGE}"
     if variance == 0:
-        return CrossedMean(mean, mean, mean, 0.0, float(freedoms.sum()))
+        return CrossedMean(mean, mean, mean, 0.0, float(freedoms.sum()), note)
     degrees = float(terms.sum() ** 2 / (terms**2 / freedoms).sum())
     error = float(np.sqrt(variance))
     half = float(t.ppf(0.975, degrees)) * error
-    return CrossedMean(mean, mean - half, mean + half, error, degrees)
+    return CrossedMean(mean, mean - half, mean + half, error, degrees, note)

@@ -64,6 +64,30 @@ def sft_data(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory, ru
     return out
 
 
+def multi_turn_rows() -> list[dict[str, Any]]:
+    """Conversations of one to three questions with their answers, of unequal lengths."""
+    rows = []
+    for number in range(len(CHATS)):
+        picked = [CHATS[(number + shift) % len(CHATS)] for shift in range(1 + number % 3)]
+        turns = [
+            {"role": role, "content": text}
+            for user, answer in picked
+            for role, text in (("user", user), ("assistant", answer))
+        ]
+        rows.append({"id": f"talk-{number}", "messages": turns})
+    return rows
+
+
+@pytest.fixture(scope="session")
+def talk_data(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory, run_spec: Any) -> Path:
+    """Loss on every turn, some of the conversations cut inside a response."""
+    folder = tmp_path_factory.mktemp("talk")
+    rows = write_rows(folder / "in.jsonl", multi_turn_rows())
+    spec = {"kind": "tokenize", "format": "sft", "model": str(tiny_checkpoint), "rows": str(rows)}
+    out: Path = run_spec(folder / "tokens", **spec, loss_on="all", max_length=130)
+    return out
+
+
 @pytest.fixture(scope="session")
 def preference_data(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory, run_spec: Any) -> Path:
     folder = tmp_path_factory.mktemp("preference")
@@ -77,13 +101,14 @@ def preference_data(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFact
 def references(
     tiny_checkpoint: Path,
     sft_data: Path,
+    talk_data: Path,
     preference_data: Path,
     tmp_path_factory: pytest.TempPathFactory,
     run_spec: Any,
 ) -> dict[str, Path]:
-    """float32 reference log-probs of the tiny model on both data sets."""
+    """float32 reference scores of the tiny model on all data sets."""
     folder = tmp_path_factory.mktemp("reference")
     return {
         name: run_spec(folder / name, kind="reference", model=str(tiny_checkpoint), data=str(data), autocast=None)
-        for name, data in (("sft", sft_data), ("preference", preference_data))
+        for name, data in (("sft", sft_data), ("talk", talk_data), ("preference", preference_data))
     }

@@ -11,7 +11,7 @@ from tests.trainers.conftest import preference_rows, sft_rows, write_rows
 from trainers.checkpoint import load_tokenizer
 from trainers.data import TokenData, epoch_order
 from trainers.errors import TrainerError
-from trainers.tokenize import Renderer
+from trainers.render import Renderer
 
 
 def decoded(checkpoint: Path, data: Path, *, trained: bool) -> list[str]:

@@ -13,7 +13,7 @@ import torch
 from trainers.checkpoint import load_model
 from trainers.data import TokenData
 from trainers.errors import TrainerError
-from trainers.logprobs import ChunkedLogProbs, check_head, response_logprobs
+from trainers.logprobs import ChunkedLogProbs, check_head, response_logprobs, response_scores
 
 
 def one_at_a_time(model: Any, data: TokenData) -> dict[int, torch.Tensor]:
@@ -55,18 +55,47 @@ def test_a_packed_sequence_does_not_feel_its_neighbours(tiny_checkpoint: Path, s
     torch.testing.assert_close(together, alone, atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize("budget", [1, 100_000])
+def test_logsumexp_of_response_states_and_behind_truncated_turns_equals_that_of_full_logits(
+    tiny_checkpoint: Path, talk_data: Path, budget: int
+) -> None:
+    data = TokenData(talk_data)
+    plain = load_model(tiny_checkpoint, torch.float64, "cpu")
+    packed = load_model(tiny_checkpoint, torch.float64, "cpu", packed=True)
+    whole = torch.full((len(data.input_ids),), torch.nan, dtype=torch.float64)
+    for sequence in range(data.sequences):
+        start, end = int(data.offsets[sequence]), int(data.offsets[sequence + 1])
+        ids = torch.from_numpy(data.input_ids[start:end].astype("int64"))[None]
+        whole[start:end] = plain(input_ids=ids).logits[0].logsumexp(-1)
+    truncated = 0
+    for batch in data.microbatches(list(range(len(data))), budget):
+        scores = response_scores(packed, batch, None, tails=True)
+        torch.testing.assert_close(scores.logsumexp, whole[batch.token - 1], atol=1e-11, rtol=0)
+        torch.testing.assert_close(scores.tail, whole[batch.turns.tail_token], atol=1e-11, rtol=0)
+        truncated += len(scores.tail)
+    # every sequence that was cut ends in a response without its end
+    cut = [s for s in range(data.sequences) if data.loss_mask[data.offsets[s + 1] - 1] and not
+           data.turn_ends[data.offsets[s + 1] - 1]]  # fmt: skip
+    assert truncated == len(cut) >= 2
+
+
 @pytest.mark.parametrize("chunk", [1, 3, 100])
 def test_the_heads_own_backward_equals_autograds(chunk: int) -> None:
     generator = torch.Generator().manual_seed(0)
     hidden = torch.randn(7, 5, dtype=torch.float64, generator=generator, requires_grad=True)
     weight = torch.randn(11, 5, dtype=torch.float64, generator=generator, requires_grad=True)
     target = torch.tensor([0, 10, 3, 3, 7, 1, 2])
-    slope = torch.randn(7, dtype=torch.float64, generator=generator)
-    ours = torch.autograd.grad((ChunkedLogProbs.apply(hidden, weight, target, chunk) * slope).sum(), (hidden, weight))
-    full = (hidden @ weight.T).log_softmax(-1)[torch.arange(7), target]
-    theirs = torch.autograd.grad((full * slope).sum(), (hidden, weight))
-    for mine, expected in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(mine, expected, atol=1e-12, rtol=1e-12)
+    slopes = torch.randn(2, 7, dtype=torch.float64, generator=generator)
+    logits = hidden @ weight.T
+    full = logits.log_softmax(-1)[torch.arange(7), target], logits.logsumexp(-1)
+    ours = ChunkedLogProbs.apply(hidden, weight, target, chunk)
+    for used in ([0], [1], [0, 1]):  # the log-prob alone, logsumexp alone, both
+        mine, theirs = (
+            torch.autograd.grad(sum((each[i] * slopes[i]).sum() for i in used), (hidden, weight), retain_graph=True)
+            for each in (ours, full)
+        )
+        for found, expected in zip(mine, theirs, strict=True):
+            torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
 
 
 def test_a_head_with_soft_capping_is_refused(tiny_checkpoint: Path) -> None:
