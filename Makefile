@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test browser quickstart publish-quickstart test bench-site bench-stats screenshots lint format clean
+.PHONY: help install install-test browser quickstart publish-quickstart test bench-site bench-stats bench-trainers screenshots format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
@@ -67,6 +67,9 @@ test: install-test browser  ## style, types and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
+bench-trainers: install-test  ## speed and memory of the trainers beside TRL's; let nothing else run
+	$(BIN)/python -m benchmarks.trainers --device $(DEVICE)
 
 bench-site: install-test browser  ## time a board of 20 rows and 805 prompts, built and opened in Chromium
 	$(BIN)/python benchmarks/site.py

@@ -87,11 +87,13 @@ class Cell:
 def main() -> None:
     """Run the named sections, all by default."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", default=[*SECTIONS], choices=[*SECTIONS])
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
     parser.add_argument("--simulations", type=int, default=SIMULATIONS)
     parser.add_argument("--missing", action="store_true", help="only the cells that the result file does not have")
     arguments = parser.parse_args()
-    for section in arguments.sections:
+    if unknown := {*arguments.sections} - {*SECTIONS}:
+        parser.error(f"there is no section {unknown.pop()}")
+    for section in arguments.sections or SECTIONS:
         for cell in grid(section):
             if not (arguments.missing and position(cell, known().get(section, [])) is not None):
                 row = run(cell, arguments.simulations)

@@ -49,6 +49,17 @@ class DataSource(Strict):
     """Ours → theirs, for hub data sets, e.g. ``{messages: conversation}``."""
 
 
+WeightDtype = Literal["float32", "bfloat16_master", "bfloat16_stochastic", "bfloat16"]
+
+
+class Lora(Strict):
+    """Low-rank adapters instead of whole weights; merged when a checkpoint is saved."""
+
+    rank: Count = 16
+    alpha: Positive = 32.0
+    targets: Literal["all-linear"] | list[str] = "all-linear"
+
+
 class Training(Strict):
     """Settings every training stage starts from; a variant or preference stage may override any of them."""
 
@@ -65,11 +76,19 @@ class Training(Strict):
     loss_on: Literal["last", "all"] = "last"
     """Of a demonstration with several assistant turns: train on the last, or on every one."""
     max_tokens_per_microbatch: Count = 2048
-    weight_dtype: Literal["float32"] = "float32"
+    weight_dtype: WeightDtype = "float32"
+    """How weights are kept: ``bfloat16_master`` beside float32 copies, ``bfloat16_stochastic`` rounded at random,
+    ``bfloat16`` bare, where small updates are lost (its rows are marked)."""
     autocast: Literal["bfloat16"] | None = "bfloat16"
     save_dtype: Literal["float32", "bfloat16"] = "float32"
     checkpoint_every: Count | Literal["auto"] = "auto"
     """Steps between resume points; execution only, not part of a stage's identity."""
+    gradient_checkpointing: bool = False
+    """Keep each layer's input alone and compute the rest again: less memory, a third more time."""
+    compile: bool = False
+    lora: Lora | None = None
+    tensorboard: bool = False
+    """Curves for TensorBoard beside metrics.jsonl; execution only."""
 
 
 class Overrides(Strict):
@@ -83,6 +102,8 @@ class Overrides(Strict):
     warmup_ratio: Fraction | None = None
     weight_decay: Annotated[float, Field(ge=0)] | None = None
     max_grad_norm: Positive | None = None
+    weight_dtype: WeightDtype | None = None
+    lora: Lora | None = None
 
 
 class Variant(Overrides):

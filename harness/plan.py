@@ -22,6 +22,8 @@ from harness.inspection import Requirements
 from harness.stage import Stage, in_order
 
 BASE_ROW = "base"
+EXECUTION_ONLY = {"checkpoint_every", "tensorboard"}
+OPTIONAL = {"gradient_checkpointing", "compile", "lora"}
 
 
 @dataclass(frozen=True)
@@ -225,9 +227,13 @@ class _Planner:
     def _train(
         self, label: str, seed: int, objective: dict[str, Any], training: Training, inputs: dict[str, Stage]
     ) -> Stage:
-        settings = training.model_dump(mode="json", exclude={"max_length", "loss_on", "checkpoint_every"})
+        settings = training.model_dump(mode="json", exclude={"max_length", "loss_on", *EXECUTION_ONLY})
+        # settings that came later stand in the identity only where they are used: older results keep their keys
+        settings = {name: value for name, value in settings.items() if name not in OPTIONAL or value}
         identity = {"objective": objective, **settings, "seed": seed, "device": self.device}
-        execution = {"checkpoint_every": training.checkpoint_every}
+        execution = training.model_dump(mode="json", include={"checkpoint_every"})
+        if training.tensorboard:
+            execution["tensorboard"] = True
         return Stage("train", label, identity, inputs, execution)
 
     def _reference(self, model: Stage, data: Stage, label: str) -> Stage:

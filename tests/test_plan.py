@@ -55,6 +55,28 @@ def test_a_changed_setting_gives_new_keys_exactly_where_it_matters(
     assert {name.split("/")[0] for name in fresh} == kinds
 
 
+def test_settings_that_are_not_used_leave_no_trace_in_a_training_stages_identity(tmp_path: Path) -> None:
+    (stage, *_) = [stage for stage in plan(tmp_path).stages if stage.kind == "train"]
+    assert not {"lora", "compile", "gradient_checkpointing", "tensorboard"} & stage.identity.keys()
+    for setting in ("training.gradient_checkpointing=true", "training.lora.rank=4", "training.weight_dtype=bfloat16"):
+        changed = [stage for stage in plan(tmp_path, setting).stages if stage.kind == "train"]
+        assert not {stage.key for stage in changed} & {stage.key for stage in plan(tmp_path).stages}, setting
+    watched = plan(tmp_path, "training.tensorboard=true")
+    assert keys(watched) == keys(plan(tmp_path))
+    assert all(stage.execution["tensorboard"] for stage in watched.stages if stage.kind == "train")
+
+
+@pytest.mark.parametrize("assignment", ["variants.sft.weight_dtype=bfloat16_stochastic", "variants.sft.lora.rank=4"])
+def test_how_weights_are_kept_is_an_axis_of_the_matrix(tmp_path: Path, assignment: str) -> None:
+    before, after = plan(tmp_path), plan(tmp_path, assignment)
+    changed = {
+        row.name
+        for row, other in zip(before.rows, after.rows, strict=True)
+        if [stage.key for stage in row.train] != [stage.key for stage in other.train]
+    }
+    assert changed == {"sft", "sft+dpo"}
+
+
 def test_forms_share_the_reference_and_defaults_are_written_out(tmp_path: Path) -> None:
     made = plan(tmp_path, "variants.values={objective: f_sft, divergence: alpha, alpha: 0.5, form: soft_value}")
     stages = {stage.label: stage for stage in made.stages if stage.kind == "train"}

@@ -53,10 +53,13 @@ def run(settings: Any) -> None:
     import transformers
 
     from trainers.checkpoint import set_threads
+    from trainers.distributed import world_size
     from trainers.output import Run
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+    if world_size() > 1 and settings.kind != "train":
+        raise TrainerError(f"{settings.kind} runs in one process.", "only train specs are for torchrun")
     if Run(settings).finished():
         events.say(f"{settings.output} is finished already")
         return

@@ -1,19 +1,17 @@
-"""Checkpoints: reading them safely, writing them whole, and the resume state of a run under way."""
+"""Checkpoints: reading them safely and writing them whole."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 
-from trainers import events, packing
+from trainers import lean, packing
 from trainers.errors import ENVIRONMENT, INTEGRITY, TrainerError
 
 # everything of a checkpoint but its weights; copied from the checkpoint a run starts from
@@ -42,7 +40,8 @@ def load_model(checkpoint: Path, dtype: torch.dtype, device: str, *, packed: boo
         raise TrainerError(
             f"the checkpoint {checkpoint} cannot be loaded: {_first_line(error)}", exit_code=INTEGRITY
         ) from None
-    return model.to(device).eval()
+    model = model.to(device).eval()
+    return lean.slim(model) if packed else model
 
 
 def load_tokenizer(checkpoint: Path) -> Any:
@@ -74,15 +73,18 @@ def stop_token_ids(checkpoint: Path) -> list[int]:
     raise TrainerError(f"{checkpoint} names no end-of-turn token.", "add eos_token_id to its generation_config.json")
 
 
-def save_checkpoint(model: Any, source: Path, target: Path, dtype: torch.dtype) -> None:
-    """Write ``model`` in ``dtype`` with the tokenizer, template and generation settings of ``source``; whole or not at
-    all.
+def save_checkpoint(
+    model: Any, source: Path, target: Path, dtype: torch.dtype, weights: dict[str, torch.Tensor] | None = None
+) -> None:
+    """Write ``weights`` (the model's own if none are given) in ``dtype`` with the tokenizer, template and generation
+    settings of ``source``; whole or not at all.
     """
     temporary = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     copy_companions(source, temporary)
-    state = {name: tensor.to(dtype) for name, tensor in model.state_dict().items()}
+    given = model.state_dict() if weights is None else weights
+    state = {name: tensor.to("cpu", dtype) for name, tensor in given.items()}
     before = model.config.dtype
     model.config.dtype = dtype
     try:
@@ -102,88 +104,6 @@ def copy_companions(source: Path, target: Path) -> None:
         for path in source.glob(pattern):
             if path.name not in NOT_COMPANIONS:
                 shutil.copyfile(path, target / path.name)
-
-
-class ResumeState:
-    """Weights and optimiser state of a run under way, in ``state/step-N.safetensors``.
-
-    Everything else that the next step needs follows from the step number: the data order and the schedule are
-    functions of it,
-    and training draws no random numbers. The oldest file goes only after the newest is complete.
-    """
-
-    def __init__(self, directory: Path, digest: str) -> None:
-        self.directory, self.digest = directory / "state", digest
-        self.last_write = time.monotonic()
-        self.cost = 0.0
-
-    def due(self, step: int, every: int | str) -> bool:
-        """Whether to write after ``step``. ``auto``: when ten times the last write's cost has passed, so it costs a
-        tenth.
-        """
-        if every != "auto":
-            return step % int(every) == 0
-        return time.monotonic() - self.last_write > 20 * max(self.cost, 0.5)
-
-    def write(self, step: int, model: Any, optimizer: torch.optim.Optimizer, progress: dict[str, Any]) -> None:
-        """Keep the state after ``step`` steps."""
-        begin = time.monotonic()
-        self.directory.mkdir(parents=True, exist_ok=True)
-        path = self.directory / f"step-{step:08d}.safetensors"
-        temporary = path.with_suffix(".tmp")
-        metadata = {"step": str(step), "digest": self.digest, "progress": json.dumps(progress)}
-        save_file(_flatten(model, optimizer), temporary, metadata)
-        temporary.replace(path)
-        for older in self.directory.iterdir():
-            if older != path:
-                older.unlink()
-        self.last_write = time.monotonic()
-        self.cost = self.last_write - begin
-
-    def read(self, model: Any, optimizer: torch.optim.Optimizer) -> tuple[int, dict[str, Any]]:
-        """Restore the newest whole state; (0, {}) if there is none. A torn or foreign file is refused with a
-        message.
-        """
-        for path in sorted(self.directory.glob("step-*.safetensors"), reverse=True):
-            try:
-                with safe_open(path, framework="pt") as handle:
-                    metadata = handle.metadata() or {}
-                    if metadata.get("digest") != self.digest:
-                        events.say(f"{path} belongs to another run; it is not used")
-                        continue
-                    tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-            except (SafetensorError, OSError) as error:
-                events.say(f"{path} is torn ({_first_line(error)}); it is not used")
-                continue
-            _restore(model, optimizer, tensors)
-            return int(metadata["step"]), json.loads(metadata["progress"])
-        return 0, {}
-
-    def remove(self) -> None:
-        """The run is finished: nothing needs the state any more."""
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-
-def _flatten(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    tensors = {}
-    for name, parameter in model.named_parameters():
-        tensors[f"weight/{name}"] = parameter.data
-        for field, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"{field}/{name}"] = value
-    return tensors
-
-
-@torch.no_grad()
-def _restore(model: Any, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    for name, parameter in model.named_parameters():
-        parameter.copy_(tensors[f"weight/{name}"])
-        state = {
-            key.partition("/")[0]: value.to(parameter.device) if value.dim() else value
-            for key, value in tensors.items()
-            if key.partition("/")[2] == name and not key.startswith("weight/")
-        }
-        if state:
-            optimizer.state[parameter] = state
 
 
 def choose_device(wanted: str) -> str:

@@ -85,7 +85,8 @@ class ChunkedLogProbs(torch.autograd.Function):
         start = 0
         parts = (each.split(ctx.chunk) for each in (hidden, target, to_token, to_normaliser - to_token))
         for states, wanted, onehot, spread in zip(*parts, strict=True):
-            slope = _wide(states @ weight.T).softmax(1).mul_(spread[:, None])
+            slope = _wide(states @ weight.T)
+            slope.sub_(slope.logsumexp(1, keepdim=True)).exp_().mul_(spread[:, None])
             slope[torch.arange(len(wanted), device=wanted.device), wanted] += onehot
             slope = slope.to(weight.dtype)
             to_hidden[start : start + len(wanted)] = slope @ weight

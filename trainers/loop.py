@@ -1,31 +1,40 @@
 """The training loop.
 
-    data (seeded order) → global batch → packed microbatches → log-probs → loss / (tokens or pairs of the batch)
-    → accumulated gradient → clip → AdamW → metrics.jsonl; at the end checkpoint/, probe, manifest.
+    data (seeded order) → global batch → this process's share → packed microbatches → log-probs
+    → loss / (tokens or pairs of the global batch) → accumulated gradient → clip → AdamW → metrics.jsonl
+    → at intervals held-out loss and resume state; at the end checkpoint/, probe, manifest.
 
 Killed anywhere, the same spec continues from the last resume state and ends with the same weights, bit for bit on one
-machine.
+machine. A first SIGTERM or Ctrl-C finishes the step, keeps its state and exits; a second one exits at once.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
-import resource
+import signal
+import threading
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from trainers import criteria, events, reference
-from trainers.checkpoint import ResumeState, choose_device, load_model, save_checkpoint
+from trainers import criteria, evaluation, events, reference
+from trainers.attention import without_autocast
+from trainers.checkpoint import choose_device, save_checkpoint
 from trainers.data import TokenData, epoch_order
+from trainers.distributed import World, whole
 from trainers.errors import TrainerError
-from trainers.logprobs import Microbatch, check_head, response_scores
-from trainers.output import Run, spec_digest, tree, write_json, write_jsonl
+from trainers.logprobs import Microbatch, autocast_context
+from trainers.memory import peak_memory_bytes, reset_peak_memory
+from trainers.metrics import FILE, Metrics
+from trainers.optimizer import make_optimizer
+from trainers.output import Run, tree, write_json
+from trainers.policy import make_policy, plain_weights, trained_parameters
 from trainers.probe import write_probe
+from trainers.resume import ResumeState
 from trainers.spec import DPO, Train
 from trainers.updates import UpdateMeter, saved_survival
 from trainers.vocabulary import require_vocabulary
@@ -38,8 +47,10 @@ def train(spec: Train) -> None:
     trainer = Trainer(spec, run.directory)
     trainer.fit()
     summary = trainer.save()
-    run.finish(["metrics.jsonl", "spec.json", *tree(run.directory, "checkpoint")], summary)
+    if trainer.world.writes:
+        run.finish([FILE, "spec.json", *tree(run.directory, "checkpoint")], summary)
     trainer.resume.remove()
+    trainer.world.leave()
 
 
 class Trainer:
@@ -48,21 +59,18 @@ class Trainer:
     def __init__(self, spec: Train, directory: Path) -> None:
         self.spec, self.directory = spec, directory
         self.device = choose_device(spec.device)
+        self.world = World(self.device)
         self.data = TokenData(spec.data, group=2 if isinstance(spec.objective, DPO) else 1)
         require_vocabulary(spec.model, spec.data)
         self.criterion = criteria.make(spec, self.data, self._reference())
-        self.model = load_model(spec.model, getattr(torch, spec.weight_dtype), self.device, packed=True)
-        check_head(self.model)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(),
-            lr=spec.learning_rate,
-            betas=spec.adam_betas,
-            weight_decay=spec.weight_decay,
-            fused=True,
-        )
-        self.meter = UpdateMeter(self.optimizer)
-        self.resume = ResumeState(directory, spec_digest(spec))
-        self.history: list[dict[str, Any]] = []
+        self.held_out = evaluation.make(spec, self.data.group, self.world)
+        self.scorer = make_policy(spec, self.device, self.world)
+        self.parameters = trained_parameters(self.scorer)
+        self.optimizer = make_optimizer(spec, [parameter for _, parameter in self.parameters], self.world.rank)
+        self.meter = UpdateMeter(self.optimizer, self.world)
+        self.resume = ResumeState(directory, spec, self.world)
+        self.metrics = Metrics(directory, self.steps, self.world.writes, spec.tensorboard)
+        self.stopping = False
 
     def _reference(self) -> Any:
         if not criteria.needs_reference(self.spec):
@@ -70,6 +78,16 @@ class Trainer:
         if self.spec.reference is None:
             raise TrainerError(f"objective {self.spec.objective.name} needs a reference.", "run a reference spec first")
         return reference.load(self.spec.reference, self.data, self.spec.model)
+
+    @property
+    def model(self) -> Any:
+        """The model in training."""
+        return self.scorer.model
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The rows of the steps taken so far."""
+        return self.metrics.rows
 
     @property
     def steps_per_epoch(self) -> int:
@@ -90,16 +108,29 @@ class Trainer:
 
     def fit(self) -> None:
         """Train from the resume state, or from the start, to the last step."""
-        write_json(self.directory / "spec.json", self.spec.model_dump(mode="json"))
-        begin, kept = self.resume.read(self.model, self.optimizer)
-        self.history = kept.get("history", [])
-        if begin:
+        begin, kept = self.resume.read(self.parameters, self.optimizer)
+        if self.world.writes:
+            write_json(self.directory / "spec.json", self.spec.model_dump(mode="json"))
+        self.metrics.restart(kept.get("history", []))
+        if begin and self.world.writes:
             events.say(f"continuing after step {begin}")
-        for step in range(begin, self.steps):
-            self._step(step)
-            if step + 1 < self.steps and self.resume.due(step + 1, self.spec.checkpoint_every):
-                self.resume.write(step + 1, self.model, self.optimizer, {"history": self.history})
-        write_jsonl(self.directory / "metrics.jsonl", self.history)
+        with _Signals(self._stop):
+            for step in range(begin, self.steps):
+                self._step(step)
+                self._keep(step + 1)
+        self.metrics.close()
+
+    def _stop(self) -> None:
+        self.stopping = True
+
+    def _keep(self, done: int) -> None:
+        """Write the resume state if it is time, or if the run was told to stop (which then ends it)."""
+        stopping = bool(self.world.largest(int(self.stopping)))
+        due = done < self.steps and self.resume.due(done, self.spec.checkpoint_every)
+        if stopping or due:
+            self.resume.write(done, self.parameters, self.optimizer, {"history": self.history})
+        if stopping:
+            raise KeyboardInterrupt
 
     def _step(self, step: int) -> None:
         clock = time.monotonic()
@@ -108,7 +139,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss, metrics = self.accumulate(examples)
-        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.spec.max_grad_norm))
+        trained = [parameter for _, parameter in self.parameters]
+        norm = float(whole(torch.nn.utils.clip_grad_norm_(trained, self.spec.max_grad_norm)))
         if not math.isfinite(norm):
             raise _diverged(step, "gradient norm", norm, self._row_ids(examples))
         self.meter.open()
@@ -116,38 +148,36 @@ class Trainer:
         metrics |= self.meter.close()
         self.optimizer.zero_grad(set_to_none=True)
         seconds = time.monotonic() - clock
-        tokens = self.data.tokens(examples)
-        row = {
-            "step": step + 1,
-            "loss": loss,
-            "learning_rate": rate,
-            "grad_norm": norm,
-            **metrics,
-            "tokens": tokens,
-        }
-        self.history.append(row | {"seconds": seconds})
-        events.progress(step + 1, self.steps, "step", loss=loss, tokens_per_second=tokens / seconds)
+        if self.held_out is not None and evaluation.due(self.spec, step + 1, step + 1 == self.steps):
+            metrics |= self.held_out.measure(self.scorer, self.device)
+        taken = {"step": step + 1, "loss": loss, "learning_rate": rate, "grad_norm": norm}
+        self.metrics.add({**taken, **metrics, "tokens": self.data.tokens(examples), "seconds": seconds})
 
     def accumulate(self, examples: list[int]) -> tuple[float, dict[str, float]]:
         """Gradients of the global batch's loss, microbatch by microbatch; returns the loss and the criterion's
-        metrics.
+        metrics, those of all processes.
         """
-        denominator = self.criterion.denominator(examples)
-        sums = criteria.Sums()
-        total = 0.0
-        for batch in self.data.microbatches(examples, self.spec.max_tokens_per_microbatch):
-            loss = self.microbatch_loss(batch, sums) / denominator
-            if not math.isfinite(float(loss.detach())):
-                raise _diverged(len(self.history), "loss", float(loss.detach()), self._sequence_ids(batch))
-            loss.backward()
-            total += float(loss.detach())
-        return total, self.criterion.metrics(sums, denominator)
+        mine = self.world.share(examples)
+        denominator = round(self.world.sum([float(self.criterion.denominator(mine))])[0])
+        sums, total = criteria.Sums(), 0.0
+        # one context around all microbatches, so that the weights are cast once a step; the forward pass enters its own
+        with autocast_context(self.device, self.spec.autocast), without_autocast(self.device):
+            for turn in self.world.in_step(self.data, mine, self.spec.max_tokens_per_microbatch):
+                counted = criteria.Sums() if not turn.counts else sums
+                loss = self.microbatch_loss(turn.microbatch, counted) / denominator
+                value = float(loss.detach())
+                if not math.isfinite(value):
+                    raise _diverged(len(self.history), "loss", value, self._sequence_ids(turn.microbatch))
+                # sharded gradients are averaged over the processes, and the sum is wanted
+                (loss * (self.world.size if turn.counts else 0)).backward()
+                total += value if turn.counts else 0.0
+        (total,) = self.world.sum([total])
+        return total, self.criterion.metrics(self.world.sum_of(sums), denominator)
 
     def microbatch_loss(self, batch: Microbatch, sums: criteria.Sums) -> Tensor:
         """The summed loss of one microbatch."""
         moved = batch.to(torch.device(self.device))
-        scores = response_scores(self.model, moved, self.spec.autocast, tails=self.criterion.tails)
-        return self.criterion.loss(scores, moved, sums)
+        return self.criterion.loss(self.scorer(moved, tails=self.criterion.tails), moved, sums)
 
     def _row_ids(self, examples: list[int]) -> list[str]:
         return [self.data.row_id(self.data.members(example)[0]) for example in examples]
@@ -158,32 +188,37 @@ class Trainer:
     def save(self) -> dict[str, Any]:
         """Write checkpoint/ with its probe; returns the manifest's summary."""
         target = self.directory / "checkpoint"
-        save_checkpoint(self.model, self.spec.model, target, getattr(torch, self.spec.save_dtype))
-        survival = saved_survival(self.model, self.spec.model, target)
-        peak = peak_memory_bytes(self.device)
-        write_probe(target, self.device)
-        return summarise(self.history) | {"saved_updates": survival, "peak_memory_bytes": peak}
+        weights = plain_weights(self.scorer, self.optimizer)
+        summary = self.metrics.summary() | {"processes": self.world.size}
+        if self.world.writes:
+            save_checkpoint(self.model, self.spec.model, target, getattr(torch, self.spec.save_dtype), weights)
+            summary["saved_updates"] = saved_survival(weights, self.spec.model, target)
+            summary["peak_memory_bytes"] = peak_memory_bytes(self.device)
+            write_probe(target, self.device)
+        self.world.wait()
+        return summary
 
 
-def summarise(history: list[dict[str, Any]]) -> dict[str, Any]:
-    """Totals and means over a run's metrics."""
-    seconds = sum(row["seconds"] for row in history)
-    tokens = sum(row["tokens"] for row in history)
-    summary = {
-        "steps": len(history),
-        "tokens": tokens,
-        "step_seconds": seconds,
-        "tokens_per_second": tokens / seconds,
-        "first_loss": history[0]["loss"],
-        "final_loss": history[-1]["loss"],
-    }
-    for name in ("surviving_updates", "applied_over_intended", "tangent_rate"):
-        values = [row[name] for row in history if name in row]
-        if values:
-            summary[name] = sum(values) / len(values)
-    if "std_d" in history[0]:
-        summary["std_d_at_step_0"] = history[0]["std_d"]
-    return summary
+class _Signals:
+    """While it lasts the first SIGTERM or SIGINT calls ``stop``, the next one is what it was before."""
+
+    NUMBERS = (signal.SIGTERM, signal.SIGINT)
+
+    def __init__(self, stop: Any) -> None:
+        self.stop = stop
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self.before = {number: signal.signal(number, self._first) for number in self.NUMBERS}
+
+    def _first(self, number: int, frame: FrameType | None) -> None:
+        self.__exit__()
+        self.stop()
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
 
 
 def schedule(step: int, steps: int, name: str, warmup_ratio: float) -> float:
@@ -195,28 +230,6 @@ def schedule(step: int, steps: int, name: str, warmup_ratio: float) -> float:
     if name == "constant":
         return 1.0
     return left if name == "linear" else 0.5 * (1 - math.cos(math.pi * left))
-
-
-PROCESS = Path("/proc/self")
-
-
-def reset_peak_memory() -> None:
-    """Forget the peak so far: a worker has run other specs before this one."""
-    with contextlib.suppress(OSError):
-        (PROCESS / "clear_refs").write_text("5")
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-
-
-def peak_memory_bytes(device: str) -> int:
-    """Peak of the GPU's allocations, or of this process's resident memory."""
-    if device == "cuda":
-        return int(torch.cuda.max_memory_allocated())
-    with contextlib.suppress(OSError):
-        for line in (PROCESS / "status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _diverged(step: int, what: str, value: float, rows: list[str]) -> TrainerError:

@@ -8,7 +8,6 @@ similar length.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import scaled_dot_product_attention
+
+from trainers.attention import causal_attention
 
 NAME = "bridgebench_packed"
 SIMILAR = 0.66  # shortest over longest sequence of a block; see benchmarks/attention_blocks.py
@@ -89,34 +88,18 @@ def packed_attention(
     if sliding_window is not None and longest > sliding_window:
         raise ValueError(f"a sequence is longer than this model's attention window of {sliding_window}")
     if layout is None:  # an ordinary batch, and nothing is padded
-        return _attend(query, key, value, scaling, dropout).transpose(1, 2), None
+        return causal_attention(query, key, value, scaling, dropout).transpose(1, 2), None
     cells = []
     for block in layout.blocks:
         lines = [_lines(each, block) for each in (query, key, value)]
-        out = _attend(lines[0], lines[1], lines[2], scaling, dropout)
+        out = causal_attention(lines[0], lines[1], lines[2], scaling, dropout)
         cells.append(out.transpose(1, 2).flatten(0, 1))  # (B * T, H, D)
     return torch.cat(cells)[layout.scatter][None], None
-
-
-def _attend(query: Tensor, key: Tensor, value: Tensor, scaling: float | None, dropout: float) -> Tensor:
-    """Causal attention of query (B, H, T, D) over key and value (B, G, T, D) → (B, H, T, D)."""
-    groups = query.shape[1] // key.shape[1]
-    if groups > 1:
-        key, value = (each.repeat_interleave(groups, dim=1) for each in (key, value))
-    with _kernel(query.device.type):
-        return scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, dropout_p=dropout)
 
 
 def _lines(states: Tensor, block: Tensor) -> Tensor:
     """(1, H, N, D) → (B, H, T, D)."""
     return states[0].transpose(0, 1)[block].transpose(1, 2)
-
-
-def _kernel(device: str) -> contextlib.AbstractContextManager[Any]:
-    """On a CPU plain matrix products: measured twice as fast, forward and backward, as the fused kernel at 80
-    tokens.
-    """
-    return sdpa_kernel(SDPBackend.MATH) if device == "cpu" else contextlib.nullcontext()
 
 
 def register() -> str:

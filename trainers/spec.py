@@ -155,6 +155,15 @@ class DPO(Strict):
         return self
 
 
+class Lora(Strict):
+    """Low-rank adapters instead of whole weights; merged when the checkpoint is saved."""
+
+    rank: Count = 16
+    alpha: Positive = 32.0
+    targets: Literal["all-linear"] | list[str] = "all-linear"
+
+
+WeightDtype = Literal["float32", "bfloat16_master", "bfloat16_stochastic", "bfloat16"]
 Objective = Annotated[SFT | FSFT | DPO, Field(discriminator="name")]
 
 
@@ -176,12 +185,19 @@ class Train(Common):
     max_grad_norm: Positive = 1.0
     adam_betas: tuple[float, float] = (0.9, 0.999)
     max_tokens_per_microbatch: Count = 2048
-    weight_dtype: Literal["float32"] = "float32"
+    weight_dtype: WeightDtype = "float32"
     autocast: Autocast = "bfloat16"
     save_dtype: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
     device: Device = "auto"
     checkpoint_every: Count | Literal["auto"] = "auto"
+    gradient_checkpointing: bool = False
+    compile: bool = False
+    lora: Lora | None = None
+    eval_data: Path | None = None
+    eval_reference: Path | None = None
+    eval_every: Count | None = None
+    tensorboard: bool = False
 
 
 class Probe(Common):
@@ -194,7 +210,7 @@ class Probe(Common):
 Spec = Annotated[Convert | Tokenize | Reference | Train | Probe, Field(discriminator="kind")]
 ADAPTER: TypeAdapter[Any] = TypeAdapter(Spec)
 # where a run writes and how it is scheduled does not change what it computes
-EXECUTION_ONLY = {"output", "record", "threads", "checkpoint_every"}
+EXECUTION_ONLY = {"output", "record", "threads", "checkpoint_every", "tensorboard"}
 
 
 def read(path: Path) -> Any:
@@ -232,5 +248,5 @@ def _explain(item: Any, values: Any) -> str:
 
 
 def _known_keys() -> list[str]:
-    models: tuple[type[BaseModel], ...] = (Convert, Tokenize, Reference, Train, Probe, Source, FSFT, DPO)
+    models: tuple[type[BaseModel], ...] = (Convert, Tokenize, Reference, Train, Probe, Source, FSFT, DPO, Lora)
     return sorted({name for model in models for name in model.model_fields})

