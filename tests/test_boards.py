@@ -105,7 +105,7 @@ def test_check_names_what_no_longer_follows(copied: Path, tmp_path: Path) -> Non
     said = run(tmp_path, "leaderboard", "check", copied, check=4).output
     for wrong in (
         ".pass_rate: the board says",
-        ".by_split: the board says",
+        ".by_split.in.win_rate_low: the board says",
         ".rank: the board says 7",
         ".learning_rate: the board says 0.5",
         "comparison on builtin:microtasks eval.pairs: differs",

@@ -53,7 +53,9 @@ def _differences(label: str, said: dict[str, Any], fresh: dict[str, Any], source
         if key not in said:
             if value is not None:
                 found.append(Problem(f"{label}.{key}", "not on the board, which an earlier version built", fatal=False))
-        elif not verify.same(said[key], value) and not (chosen and verify.left_out(said[key], value)):
+        elif isinstance(value, dict) and isinstance(said[key], dict):
+            found += _differences(f"{label}.{key}", said[key], value, source, board)
+        elif not verify.follows(said[key], value, chosen):
             found.append(Problem(f"{label}.{key}", f"the board says {_short(said[key])}, {source} {_short(value)}"))
     return found
 
@@ -74,7 +76,7 @@ def _comparison(board: Board, rows: list[str], benchmark: str) -> list[Problem]:
     problems = [
         Problem(f"comparison on {benchmark}.{key}", "differs from what the verdicts give")
         for key in ("ranks", "pairs", "smallest_detectable_difference")
-        if not verify.same(_shared(said.get(key), fresh[key]), _shared(fresh[key], said.get(key)))
+        if not verify.same(said.get(key), verify.in_common(fresh[key], said.get(key)))
     ]
     for name in rows:
         row = board.rows[name] if primary else (board.rows[name].get("benchmarks") or {}).get(benchmark) or {}
@@ -85,15 +87,6 @@ def _comparison(board: Board, rows: list[str], benchmark: str) -> list[Problem]:
                 )
             )
     return problems
-
-
-def _shared(value: Any, other: Any) -> Any:
-    """``value`` without keys that ``other`` does not have: later versions may say more."""
-    if isinstance(value, dict) and isinstance(other, dict):
-        return {key: _shared(inner, other[key]) for key, inner in value.items() if key in other}
-    if isinstance(value, list) and isinstance(other, list) and len(value) == len(other):
-        return [_shared(mine, theirs) for mine, theirs in zip(value, other, strict=True)]
-    return value
 
 
 def _tables(board: Board) -> list[Problem]:
