@@ -8,7 +8,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test browser quickstart publish-quickstart test bench-site bench-stats bench-trainers screenshots format clean
+.PHONY: help install install-test browser quickstart publish-quickstart test bench-planning bench-site bench-stats bench-trainers \
+	screenshots format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
@@ -61,6 +62,9 @@ quickstart: install  ## train, serve, judge and rank the 11 rows of the quicksta
 
 publish-quickstart: install  ## copy the finished quickstart board and its evidence to leaderboards/quickstart
 	$(BIN)/bridgebench publish quickstart --to leaderboards/quickstart
+
+bench-planning: install  ## time and memory of plan and status for 10,000 cells
+	$(BIN)/python benchmarks/planning.py
 
 test: install-test browser  ## style, types and tests
 	$(BIN)/ruff check .

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness import __version__, files, specs
-from harness.evidence import StoreEvidence
+from harness import __version__, files, seed_groups, specs
+from harness.board_evidence import StoreEvidence
+from harness.claims import registration
 from harness.executors.outcome import Outcome
 from harness.plan import Plan, Row
 from harness.stage import Stage
@@ -26,20 +27,43 @@ def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:
         return destination
     from harness import leaderboard
     from harness.aggregate import compare
+    from harness.claims import writing
 
     done = [row for row in plan.rows if _finished(row, store)]
-    comparisons = {
-        name: compare(_verdicts(done, name, store), seed=plan.recipe.statistics.seed) for name in _names(plan)
-    }
+    verdicts = {name: _verdicts(done, name, store) for name in _names(plan)}
+    comparisons = {name: compare(verdicts[name], seed=plan.recipe.statistics.seed) for name in verdicts}
     rows = [_row(row, store, failed[row.name], comparisons) for row in plan.rows]
     rows += [_refused(name, plan) for name in plan.refused]
-    described = _board(plan, store, done, comparisons)
+    board = _board(plan, store, done, comparisons)
+    if len(plan.recipe.seeds) > 1:
+        metric = board["comparison"]["metric"]
+        board |= seed_groups.describe(rows, verdicts, metric, seed=plan.recipe.statistics.seed)
+    if plan.recipe.claims is not None:
+        board |= {"claims_page": "claims.html", "claims_registration": _registration(plan, store)}
     evidence, whole = StoreEvidence(store), [row for row in rows if row["failed"] is None]
-    samples = {row["row"]: leaderboard.published.samples_of(described, row, evidence) for row in whole}
+    samples = {row["row"]: leaderboard.published.samples_of(board, row, evidence) for row in whole}
     stages = {row["row"]: leaderboard.published.stages_of(row, evidence) for row in whole}
-    leaderboard.build(described, rows, samples, destination, stages=stages)
+    leaderboard.build(board, rows, samples, destination, stages=stages)
+    if plan.recipe.claims is not None:
+        writing.refresh(destination, store)
     files.write_json(destination / BOARD_MANIFEST, {"key": key})
     return destination
+
+
+def _registration(plan: Plan, store: Store) -> dict[str, Any] | None:
+    """When the claims were recorded, and whether that was before the first verdict on a trained row."""
+    record = registration.read(plan.recipe, store)
+    if record is None:
+        return None
+    judged = [
+        str(manifest["started"])
+        for row in plan.rows
+        for evaluated in row.evaluations.values()
+        if row.train and (manifest := store.manifest("judge", evaluated.judge.key)) is not None
+    ]
+    first = min(judged, default=None)
+    kept = {key: record[key] for key in ("digest", "recorded", "seeds")}
+    return {**kept, "first_verdict": first, "before_results": None if first is None else record["recorded"] <= first}
 
 
 def _names(plan: Plan) -> list[str]:

@@ -6,10 +6,14 @@ A recipe is YAML; `harness.recipe_file` reads it and turns every mistake into on
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
+from harness import sweeps
+from harness.claims.settings import Claims
+from harness.cost.settings import Assumptions
 from harness.external import External, ModelReference
 from harness.strict import Count, Fraction, Name, Positive, Strict
 
@@ -104,6 +108,8 @@ class Overrides(Strict):
     max_grad_norm: Positive | None = None
     weight_dtype: WeightDtype | None = None
     lora: Lora | None = None
+    sweep: dict[str, list[Any]] = {}
+    """Setting → values; one cell per combination, named after its values (see `harness.sweeps`)."""
 
 
 class Variant(Overrides):
@@ -127,13 +133,18 @@ class Variant(Overrides):
         given = sorted(name for name in shaped if getattr(self, name) is not None)
         if self.objective == "sft" and given:
             raise ValueError(f"objective sft takes no {', '.join(given)}; write objective: f_sft")
-        if self.objective == "f_sft" and self.divergence is None:
+        if self.objective == "f_sft" and self.divergence is None and "divergence" not in self.sweep:
             raise ValueError("objective f_sft needs a divergence")
         if self.gauge is not None and self.form != "soft_value":
             raise ValueError(f"gauge belongs to form soft_value; form {self.form or 'token'} has no values")
         _check_alpha(self.divergence, self.alpha)
         if self.alpha in (0.0, 1.0):
             raise ValueError("alpha 0 is forward_kl and alpha 1 is reverse_kl; name those")
+        return self
+
+    @model_validator(mode="after")
+    def _sweep_gives_variants(self) -> Variant:
+        sweeps.expand("", self, self.sweep)
         return self
 
     def settings(self) -> dict[str, Any]:
@@ -184,6 +195,11 @@ class PreferenceStage(Overrides):
     @model_validator(mode="after")
     def _alpha_belongs_to_alpha(self) -> PreferenceStage:
         _check_alpha(self.divergence, self.alpha)
+        return self
+
+    @model_validator(mode="after")
+    def _sweep_gives_stages(self) -> PreferenceStage:
+        sweeps.expand("", self, self.sweep)
         return self
 
     def settings(self) -> dict[str, Any]:
@@ -278,11 +294,38 @@ class Recipe(Strict):
     variants: dict[Name, Variant] = {}
     externals: dict[Name, External] = {}
     """Rows that were not trained here, by name."""
+    sweep: dict[str, list[Any]] = {}
+    """Axes of every variant that does not set them itself; beta and its like reach the f-SFT variants only."""
     preference_stages: Annotated[dict[Name, PreferenceStage | None], Field(min_length=1)] = {"none": None}
     seeds: Annotated[list[int], Field(min_length=1)] = [0]
     generate: Generate = Generate()
     judge: Judge = Judge()
     statistics: Statistics = Statistics()
+    claims: Claims | None = None
+    assumptions: Assumptions | None = None
+    """Sizes and mean lengths for ``plan --cost``; nothing that runs reads them."""
+
+    @cached_property
+    def cells(self) -> dict[str, Variant]:
+        """Every variant with its axes opened: name → settings without a sweep."""
+        return sweeps.expand_all(self.variants, {name: self._axes(variant) for name, variant in self.variants.items()})
+
+    @cached_property
+    def stages(self) -> dict[str, PreferenceStage | None]:
+        """Every preference stage with its axes opened."""
+        return sweeps.expand_all(
+            self.preference_stages, {name: stage.sweep for name, stage in self.preference_stages.items() if stage}
+        )
+
+    def _axes(self, variant: Variant) -> sweeps.Axes:
+        """The recipe's axes that ``variant`` takes and does not set itself, then its own."""
+        shared = Overrides.model_fields if variant.objective == "sft" else Variant.model_fields
+        taken = {
+            axis: values
+            for axis, values in self.sweep.items()
+            if axis in shared and axis not in variant.sweep and getattr(variant, axis) is None
+        }
+        return taken | variant.sweep
 
     @property
     def evaluations(self) -> dict[str, Evaluation]:
@@ -302,10 +345,17 @@ class Recipe(Strict):
             raise ValueError("a preference stage needs data.preference")
         if "base" in self.variants:
             raise ValueError('a variant cannot be called "base"; that is the untouched model\'s row')
+        sweeps.check_axes(Variant, self.sweep)
+        for axis in self.sweep:
+            if not any(axis in self._axes(variant) for variant in self.variants.values()):
+                raise ValueError(f"sweep.{axis} reaches no variant: none takes it, or each sets it itself")
+        _ = self.cells, self.stages  # opens every axis, so that two cells of one name are found here
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds must differ from each other")
         if (stage := self.preference_stages.get("none")) is not None:
             raise ValueError(f'the preference stage "none" must be empty, not {stage.objective}')
+        if self.claims is not None:
+            self.claims.check(self.cells, self.stages, list(self.evaluations), self.training.learning_rate)
         return self
 
     def _require_rows(self) -> None:

@@ -36,6 +36,7 @@ class Evaluator:
         self.settings, self.statistics, self.device = settings, statistics, device
         self.rows = sources.load_rows(settings.benchmark, "prompts")
         self.rows_sha256 = sources.content_digest(self.rows)
+        self._prompts: dict[str, Stage] = {}
 
     @property
     def name(self) -> str:
@@ -43,9 +44,13 @@ class Evaluator:
         return self.settings.name
 
     def prompts(self, model: Stage) -> Stage:
-        """The prompts as ``model``'s tokenizer and template render them."""
-        limit = prompt_limit(self.settings.generate)
-        return tokenize_stage(self.settings.benchmark, self.rows, self.rows_sha256, "prompts", limit, model)
+        """The prompts as ``model``'s tokenizer and template render them; one stage for all rows of a model."""
+        if model.key not in self._prompts:
+            limit = prompt_limit(self.settings.generate)
+            self._prompts[model.key] = tokenize_stage(
+                self.settings.benchmark, self.rows, self.rows_sha256, "prompts", limit, model
+            )
+        return self._prompts[model.key]
 
     def generate(self, label: str, checkpoint: Stage, prompts: Stage) -> Stage:
         """Answers of ``checkpoint`` to ``prompts`` by the recipe's engine."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness import files
 from harness.plan import Plan
+from harness.scan import Scan
 from harness.stage import Stage
 from harness.store import MANIFEST, Store
 
@@ -23,10 +24,11 @@ class StageState:
 
 def states(plan: Plan, store: Store) -> list[StageState]:
     """The state of every stage, in running order."""
-    history = _History(store)
+    scan = Scan(store)
+    history = _History(store, plan)
     found: dict[str, StageState] = {}
     for stage in plan.stages:
-        state = store.state(stage.kind, stage.key)
+        state = scan.state(stage.kind, stage.key)
         pending = [needed.name for needed in stage.inputs.values() if found[needed.name].state != "done"]
         why = "" if state == "done" else _why(stage, pending, history)
         found[stage.name] = StageState(stage, state, why, tuple(pending))
@@ -43,10 +45,10 @@ def _why(stage: Stage, pending: list[str], history: _History) -> str:
 
 
 class _History:
-    """Earlier stages of the same kind and label, to say what changed since."""
+    """Earlier stages of the same kind and label, to say what changed since; the plan's own stages are not earlier."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, plan: Plan) -> None:
+        self.store, self.plan = store, plan
         self.by_label: dict[tuple[str, str], list[dict[str, Any]]] | None = None
 
     def changes(self, stage: Stage) -> list[str]:
@@ -60,9 +62,10 @@ class _History:
     def _manifests(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
         if self.by_label is None:
             self.by_label = {}
+            current = {(stage.kind, stage.key) for stage in self.plan.stages}
             for kind, key in self.store.stages():
                 path = self.store.path(kind, key) / MANIFEST
-                if path.exists():
+                if (kind, key) not in current and path.exists():
                     manifest = files.read_json(path)
                     self.by_label.setdefault((kind, str(manifest.get("label"))), []).append(manifest)
         return self.by_label

@@ -20,7 +20,7 @@ def load_board(name: str, *, results: str | Path = "results", part: str | None =
     """
     import pandas as pd
 
-    from harness.evidence import board
+    from harness.board_evidence import board
     from harness.leaderboard import fields
     from harness.store import Store
 
@@ -37,7 +37,7 @@ def load_verdicts(row: str, *, results: str | Path = "results", benchmark: str |
     """One line per verdict of ``BOARD/ROW``; preferences and scores 0 to 1, missing ones NaN."""
     import pandas as pd
 
-    from harness import evidence
+    from harness import board_evidence as evidence
     from harness.store import Store
 
     found, name = evidence.row(row, Store(Path(results)))

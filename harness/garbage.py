@@ -24,6 +24,7 @@ def unreferenced(store: Store, keep: tuple[str, ...]) -> Found:
         referred = {stage.name for recipe in recipes for stage in make_plan(recipe, store.root / "downloads").stages}
     else:
         referred = _behind_boards(store)
+    referred |= _analyses_of(store, referred)
     return [
         (kind, key, directory_bytes(store.path(kind, key)))
         for kind, key in store.stages()
@@ -50,6 +51,17 @@ def _behind_boards(store: Store) -> set[str]:
                 plan = make_plan(Recipe.model_validate(data["recipe"]), store.root / "downloads")
                 referred |= {stage.name for stage in plan.stages}
     return referred
+
+
+def _analyses_of(store: Store, referred: set[str]) -> set[str]:
+    """Finished analyses of checkpoints that stay, with the data they were measured on."""
+    kept: set[str] = set()
+    for kind, key in store.stages():
+        if kind == "analyze" and store.manifest(kind, key) is not None:
+            behind = _closure(store, [f"{kind}/{key}"])
+            if {name for name in behind if name.startswith(("train/", "convert/"))} <= referred:
+                kept |= behind
+    return kept
 
 
 def _closure(store: Store, names: list[str]) -> set[str]:

@@ -6,16 +6,19 @@ import json
 from typing import Any
 
 from harness.errors import BridgebenchError
+from harness.scan import Scan
 from harness.store import Store
 
 
 def overview(store: Store) -> list[dict[str, Any]]:
     """Kind, label and state of every stage directory."""
+    scan = Scan(store)
     rows = []
     for kind, key in store.stages():
-        found = store.manifest(kind, key)
+        state = scan.state(kind, key)
+        found = store.manifest(kind, key) if state == "done" else None
         label = str(found.get("label", "")) if found else ""
-        rows.append({"stage": f"{kind}/{key}", "kind": kind, "label": label, "state": store.state(kind, key)})
+        rows.append({"stage": f"{kind}/{key}", "kind": kind, "label": label, "state": state})
     return rows
 
 

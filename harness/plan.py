@@ -142,7 +142,7 @@ class _Planner:
         if self.recipe.base is not None:
             own.append((BASE_ROW, {"variant": BASE_ROW}, []))
         for seed in self.recipe.seeds:
-            for variant_name, variant in self.recipe.variants.items():
+            for variant_name, variant in self.recipe.cells.items():
                 own += self._cells(seed, variant_name, variant)
         found = [self._own(*row) for row in own]
         return found + self._from_outside({row.name for row in found})
@@ -182,18 +182,20 @@ class _Planner:
         sft = self._train_sft(seed, name, variant)
         described = self._describe(variant, seed, name)
         cells = []
-        for stage_name, preference in self.recipe.preference_stages.items():
+        for stage_name, preference in self.recipe.stages.items():
             label = self._row_name(name, stage_name, seed)
             if preference is None:
                 cells.append((label, {**described, "preference_stage": stage_name}, [sft]))
                 continue
             dpo = self._train_preference(seed, label, preference, sft)
-            more = {"preference_stage": stage_name, "dpo_beta": preference.beta, **_f_dpo(preference)}
+            more: dict[str, Any] = {"preference_stage": stage_name, "dpo_beta": preference.beta, **_f_dpo(preference)}
+            if stage_name not in self.recipe.preference_stages:  # a swept stage: its other axis must be told too
+                more["dpo_learning_rate"] = merged(self.recipe.training, preference).learning_rate
             cells.append((label, {**described, **more}, [sft, dpo]))
         return cells
 
     def _row_name(self, variant: str, stage: str, seed: int) -> str:
-        name = variant if self.recipe.preference_stages[stage] is None else f"{variant}+{stage}"
+        name = variant if self.recipe.stages[stage] is None else f"{variant}+{stage}"
         return name if len(self.recipe.seeds) == 1 else f"{name}@{seed}"
 
     def _describe(self, variant: Variant, seed: int, name: str) -> dict[str, Any]:

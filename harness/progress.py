@@ -108,7 +108,8 @@ class JsonReporter:
 
     def progress(self, stage: Stage, event: dict[str, Any]) -> None:
         """The stage's own event with its name."""
-        self._emit("progress", **{**event, "event": "progress", "stage": stage.name})
+        measured = {name: value for name, value in event.items() if name not in ("event", "stage")}
+        self._emit("progress", stage=stage.name, **measured)
 
     def finished(self, stage: Stage, manifest: dict[str, Any]) -> None:
         """``{"event": "finished"}``."""
@@ -136,7 +137,7 @@ class JsonReporter:
 
     def _emit(self, event: str, **more: Any) -> None:
         print(
-            json.dumps({"event": event, **{k: v for k, v in more.items() if k != "event"}}),
+            json.dumps({"event": event, **more}),
             file=sys.stderr,
             flush=True,
         )

@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from harness import board, files, inline, specs
+from harness.board_evidence import Board, Evidence
 from harness.errors import BridgebenchError
-from harness.evidence import Board, Evidence
 from harness.plan import Plan
 from harness.stage import Stage
 from harness.store import MANIFEST, Store

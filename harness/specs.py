@@ -29,11 +29,13 @@ def directory(store: Store, stage: Stage) -> Path:
 
 
 def trainer_spec(stage: Stage, store: Store, recipe: str) -> dict[str, Any]:
-    """The SPEC.json of ``python -m trainers`` for a convert, tokenize, reference or train stage."""
+    """The SPEC.json of ``python -m trainers`` for a convert, tokenize, reference, train or analyze stage."""
     out = directory(store, stage)
     spec: dict[str, Any] = {"kind": stage.kind, "output": str(out), "record": record(stage, recipe)}
     if stage.kind == "convert":
         return spec | {"source": _source(stage, store)}
+    if stage.kind == "analyze":
+        return spec | analyze_settings(stage, store)
     spec["model"] = str(directory(store, stage.inputs["model"]) / "checkpoint")
     settings = dict(stage.identity)
     if stage.kind == "tokenize":
@@ -54,6 +56,18 @@ def _source(stage: Stage, store: Store) -> dict[str, Any]:
     if "chat_template" in stage.execution:
         source["chat_template"] = stage.execution["chat_template"]
     return source
+
+
+def analyze_settings(stage: Stage, store: Store) -> dict[str, Any]:
+    """What an analyze stage adds to its spec: the task's settings with the path of each input under its role."""
+    paths = {role: str(_read_from(store, needed)) for role, needed in stage.inputs.items()}
+    return {**stage.identity, "task": {**stage.identity["task"], **paths}}
+
+
+def _read_from(store: Store, stage: Stage) -> Path:
+    """A model's checkpoint, or the directory of any other stage."""
+    out = directory(store, stage)
+    return out / "checkpoint" if stage.kind in ("convert", "train") else out
 
 
 def generate_entry(stage: Stage, store: Store, recipe: str) -> dict[str, Any]:

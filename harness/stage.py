@@ -19,9 +19,10 @@ STAGE_VERSIONS = {
     "tokenize": 2,
     "prompts": 1,
     "reference": 2,
-    "train": 1,
+    "train": 2,
     "generate": 1,
     "judge": 2,
+    "analyze": 1,
     "aggregate": 3,
 }
 
@@ -54,7 +55,7 @@ class Stage:
         """Role → ``kind/key`` of every input."""
         return {role: stage.name for role, stage in self.inputs.items()}
 
-    @property
+    @cached_property
     def name(self) -> str:
         """``kind/key``."""
         return f"{self.kind}/{self.key}"

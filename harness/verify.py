@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from harness import files
+from harness.board_evidence import Board, PublishedEvidence, board, locate
 from harness.boards import recompute
 from harness.errors import BridgebenchError
-from harness.evidence import Board, PublishedEvidence, board, locate
 from harness.store import MANIFEST, Problem, Store
 
 # identity is enough on one machine; another CPU's numpy may differ in the last digits
@@ -44,7 +44,11 @@ def verify_board(found: Board, store: Store) -> tuple[list[Problem], int]:
             for number, benchmark in enumerate(found.benchmarks):
                 said = row if number == 0 else (row.get("benchmarks") or {}).get(benchmark) or {}
                 problems += _verify_row(found, name, benchmark, said)
-    return problems, checked + len(found.rows)
+    groups = found.data.get("groups") or []
+    if isinstance(found.evidence, PublishedEvidence) and not any(problem.fatal for problem in problems):
+        problems += _verify_groups(found.data, found.directory / "evidence") if groups else []
+        problems += _verify_claims(found.directory) if (found.directory / "claims.json").exists() else []
+    return problems, checked + len(found.rows) + len(groups)
 
 
 def verify_evidence(directory: Path) -> tuple[list[Problem], int]:
@@ -59,6 +63,35 @@ def verify_evidence(directory: Path) -> tuple[list[Problem], int]:
         name = f"{path.parent.parent.name}/{path.parent.name}"
         problems += _verify_evidence(name, path.parent, files.read_json(path))
     return problems, len(manifests)
+
+
+def _verify_claims(directory: Path) -> list[Problem]:
+    """The claims report against the verdicts."""
+    from harness.claims import writing
+
+    fresh = writing.compute(directory, Store(directory))
+    kept = files.read_json(directory / "claims.json")
+    return [
+        Problem(f"claims.json: {key}", "does not follow from the verdicts")
+        for key, value in fresh.items()
+        if not same(kept.get(key), value)
+    ]
+
+
+def _verify_groups(data: dict[str, Any], evidence: Path) -> list[Problem]:
+    """The recipes' figures over seeds against the verdicts of all their rows."""
+    from harness import evidence as stored
+    from harness import seed_groups
+
+    seed = data["recipe"]["statistics"]["seed"]
+    fresh = seed_groups.describe(
+        data["rows"], stored.verdicts(data, evidence), data["group_comparison"]["metric"], seed=seed
+    )
+    return [
+        Problem(f"{key}", "does not follow from the verdicts")
+        for key, value in fresh.items()
+        if not same(data.get(key), value)
+    ]
 
 
 def _verify_evidence(name: str, directory: Path, manifest: dict[str, Any]) -> list[Problem]:

@@ -13,13 +13,14 @@ import yaml
 from click.testing import CliRunner, Result
 
 import harness
-from harness import evidence, files, verify
+from harness import board_evidence as evidence
+from harness import files, verify
+from harness.board_evidence import Board, PublishedEvidence
 from harness.boards import board_diff, check, composite, head_to_head, recompute
 from harness.boards.board_file import BoardFile
 from harness.cli import bridgebench
 from harness.config import Recipe
 from harness.errors import BridgebenchError, ConfigError
-from harness.evidence import Board, PublishedEvidence
 from harness.publishing import formats
 from harness.store import Store
 from tests.test_smoke import ROOT

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.board_evidence import Board, PublishedEvidence
 from harness.errors import BridgebenchError, ConfigError
-from harness.evidence import Board, PublishedEvidence
 from harness.publishing import hub_upload, model_card
 from harness.store import Store
 from tests.loopback_hub import COMMIT, loopback_hub

@@ -130,3 +130,19 @@ def test_a_file_is_read_row_by_row(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert found.rows == 2000
     assert peak < path.stat().st_size / 4
+
+
+def test_held_out_splits_have_demonstrations_and_pairs_of_the_trained_families_too() -> None:
+    dev = DataSource(source="builtin:microtasks", split="dev", rows=40, seed=1)
+    pairs, demonstrations = load_rows(dev, "preference"), load_rows(dev, "sft")
+    prompts = [row["messages"][-1]["content"] for row in load_rows(dev, "prompts") if row["part"] == "in"]
+    assert len(pairs) == len(demonstrations) == 40
+    assert [row["prompt"][-1]["content"] for row in pairs][: len(prompts)] == prompts  # the same tasks, answered
+    assert all(row["chosen"] and row["rejected"] and row["chosen"] != row["rejected"] for row in pairs)
+    assert [row["messages"][-1]["content"] for row in demonstrations] == [row["chosen"] for row in pairs]
+    trained = {
+        row["prompt"][-1]["content"]
+        for seed in (0, 1)
+        for row in load_rows(dev.model_copy(update={"split": "preference", "rows": 160, "seed": seed}), "preference")
+    }
+    assert not trained & {row["prompt"][-1]["content"] for row in pairs}

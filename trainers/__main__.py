@@ -76,6 +76,8 @@ def _runner(kind: str) -> Any:
         from trainers.reference import reference as runner  # type: ignore[assignment]
     elif kind == "probe":
         from trainers.probe import run_probe as runner  # type: ignore[assignment]
+    elif kind == "analyze":
+        from trainers.analysis.runner import analyze as runner  # type: ignore[assignment]
     else:
         from trainers.loop import train as runner  # type: ignore[assignment]
     return runner

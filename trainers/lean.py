@@ -23,8 +23,8 @@ class RMSNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
-        """states (…, H), weight (H,) → (…, H) in ``dtype``; float32 inside, as `transformers` has it."""
-        wide = states.float()
+        """states (…, H), weight (H,) → (…, H) in ``dtype``; at least float32 inside."""
+        wide = _wide(states)
         inverse = (wide.square().mean(-1, keepdim=True) + eps).rsqrt_()
         ctx.save_for_backward(states, weight, inverse)
         return (weight * (wide * inverse).to(states.dtype)).to(dtype)
@@ -33,10 +33,10 @@ class RMSNorm(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
         """With n = x * inverse and g = gradient * weight: inverse * (g - n * mean(g * n))."""
         states, weight, inverse = ctx.saved_tensors
-        normal = states.float() * inverse
+        normal = _wide(states) * inverse
         gradient = _wide(gradients[0])
         to_weight = (gradient * normal).flatten(0, -2).sum(0).to(weight.dtype)
-        gradient = (gradient * weight).float()
+        gradient = _wide(gradient * weight)
         shift = (gradient * normal).mean(-1, keepdim=True)
         return (gradient.sub_(normal.mul_(shift)).mul_(inverse)).to(states.dtype), to_weight, None, None
 

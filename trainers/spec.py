@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from trainers.analysis import tasks
 from trainers.errors import TrainerError
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -207,8 +208,20 @@ class Probe(Common):
     model: Path
 
 
-Spec = Annotated[Convert | Tokenize | Reference | Train | Probe, Field(discriminator="kind")]
+class Analyze(Common):
+    """What is measured on checkpoints (see `trainers.analysis`); float32 throughout."""
+
+    kind: Literal["analyze"]
+    task: tasks.AnyTask
+    chunk_size: Count = 64
+    """Sequences per resumable chunk."""
+    max_tokens_per_microbatch: Count = 4096
+    device: Device = "auto"
+
+
+Spec = Annotated[Convert | Tokenize | Reference | Train | Probe | Analyze, Field(discriminator="kind")]
 ADAPTER: TypeAdapter[Any] = TypeAdapter(Spec)
+TASK_NAMES = ("corrupt", "states", "rewards", "values", "drift")
 # where a run writes and how it is scheduled does not change what it computes
 EXECUTION_ONLY = {"output", "record", "threads", "checkpoint_every", "tensorboard"}
 
@@ -234,7 +247,7 @@ def identity(spec: Common) -> dict[str, Any]:
 
 
 def _explain(item: Any, values: Any) -> str:
-    kinds = {"convert", "tokenize", "reference", "train", "probe", "sft", "f_sft", "dpo"}
+    kinds = {"convert", "tokenize", "reference", "train", "probe", "sft", "f_sft", "dpo", "analyze", *TASK_NAMES}
     location = [str(part) for part in item["loc"] if str(part) not in kinds]
     dotted = ".".join(location) or "kind"
     if item["type"] == "extra_forbidden":
@@ -249,4 +262,5 @@ def _explain(item: Any, values: Any) -> str:
 
 def _known_keys() -> list[str]:
     models: tuple[type[BaseModel], ...] = (Convert, Tokenize, Reference, Train, Probe, Source, FSFT, DPO, Lora)
+    models += (Analyze, tasks.Corrupt, tasks.States, tasks.Rewards, tasks.Values, tasks.Drift)
     return sorted({name for model in models for name in model.model_fields})

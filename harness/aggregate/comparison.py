@@ -52,7 +52,8 @@ def _default_metric(tables: dict[str, Table]) -> Metric:
     return "pass_rate" if scored else "win_rate"
 
 
-def _outcomes(rows: Table, metric: Metric) -> Array:
+def outcomes(rows: Table, metric: Metric) -> Array:
+    """One metric per prompt, in [0, 1], NaN where its verdict is missing; shape (n_prompts,)."""
     if metric == "win_rate":
         return rows.preference
     if metric == "mean_score":
@@ -66,7 +67,7 @@ def _matrix(tables: dict[str, Table], metric: Metric) -> Array:
     position = {prompt: index for index, prompt in enumerate(prompts)}
     values = np.full((len(prompts), len(tables)), np.nan)
     for column, rows in enumerate(tables.values()):
-        values[[position[prompt] for prompt in rows.prompt_ids], column] = _outcomes(rows, metric)
+        values[[position[prompt] for prompt in rows.prompt_ids], column] = outcomes(rows, metric)
     return values
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from harness import verify
+from harness.board_evidence import Board, Line
 from harness.boards import recompute
 from harness.errors import BridgebenchError
-from harness.evidence import Board, Line
 
 FIGURES = ("pass_rate", "win_rate", "lc_win_rate", "mean_score", "n", "n_missing", "rank")
 

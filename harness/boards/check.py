@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from harness import verify
+from harness.board_evidence import Board
 from harness.boards import recompute
 from harness.errors import BridgebenchError
-from harness.evidence import Board
 from harness.store import Problem
 
 

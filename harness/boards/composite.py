@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import evidence, files, publish
+from harness import board_evidence as evidence
+from harness import files, publish
+from harness.board_evidence import Board
 from harness.boards import recompute, references
 from harness.boards.board_file import BoardFile
 from harness.errors import ConfigError, did_you_mean
-from harness.evidence import Board
 from harness.store import Store
 
 AGAINST_BASELINE = ("win_rate", "lc_win_rate")

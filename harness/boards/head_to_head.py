@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.board_evidence import Board, Line
 from harness.boards import recompute
 from harness.errors import BridgebenchError
-from harness.evidence import Board, Line
 
 Side = tuple[Board, str]
 MOST_SHOWN = 10

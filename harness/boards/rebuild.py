@@ -7,10 +7,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from harness import board, evidence, files, publish, recipe_file
+from harness import board, files, publish, recipe_file
+from harness import board_evidence as evidence
+from harness.board_evidence import Board, PublishedEvidence
 from harness.boards import board_file, composite, recompute
 from harness.errors import BridgebenchError
-from harness.evidence import Board, PublishedEvidence
 from harness.plan import make_plan
 from harness.store import Store
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.board_evidence import Board, Line
 from harness.errors import IntegrityError
-from harness.evidence import Board, Line
 
 DEFAULTS = {"seed": 0, "bootstrap_draws": 2000}
 TRAINED = ("train", "train_preference")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from harness.board_evidence import Board
 from harness.errors import BridgebenchError
-from harness.evidence import Board
 
 
 def commands(board: Board, row: str) -> str:

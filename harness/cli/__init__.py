@@ -14,7 +14,9 @@ import sys
 import click
 
 from harness.cli import (
+    analyze,
     boards,
+    claims,
     evaluating,
     installed,
     publishing,
@@ -25,8 +27,10 @@ from harness.cli import (
 from harness.cli.common import bridgebench
 
 __all__ = [
+    "analyze",
     "boards",
     "bridgebench",
+    "claims",
     "evaluating",
     "installed",
     "main",

@@ -39,7 +39,7 @@ def build(ctx: click.Context, board: str, destination: Path | None) -> None:
 @shows_errors
 def check(ctx: click.Context, board: str) -> None:
     """Compute BOARD anew from its evidence; exit code 4 if it no longer follows."""
-    from harness import evidence
+    from harness import board_evidence as evidence
     from harness.boards import check as checking
 
     problems, checked = checking.run(evidence.board(board, store_of(ctx)))
@@ -60,7 +60,7 @@ def check(ctx: click.Context, board: str) -> None:
 @shows_errors
 def diff(ctx: click.Context, old: str, new: str, as_json: bool) -> None:
     """What changed from board OLD to board NEW, and whether it is significant."""
-    from harness import evidence
+    from harness import board_evidence as evidence
     from harness.boards import board_diff
 
     found = board_diff.difference(*(evidence.board(name, store_of(ctx)) for name in (old, new)))
@@ -77,7 +77,7 @@ def diff(ctx: click.Context, old: str, new: str, as_json: bool) -> None:
 @shows_errors
 def compare(ctx: click.Context, a: str, b: str, benchmark: str | None, as_json: bool) -> None:
     """Rows A and B (BOARD/ROW) prompt by prompt."""
-    from harness import evidence
+    from harness import board_evidence as evidence
     from harness.boards import head_to_head
 
     found = head_to_head.compare(evidence.row(a, store_of(ctx)), evidence.row(b, store_of(ctx)), benchmark)
@@ -91,7 +91,7 @@ def compare(ctx: click.Context, a: str, b: str, benchmark: str | None, as_json: 
 @shows_errors
 def reproduce(ctx: click.Context, row: str) -> None:
     """The exact commands behind ROW (BOARD/ROW), and the stage keys they should give."""
-    from harness import evidence
+    from harness import board_evidence as evidence
     from harness.boards import reproduce as reproducing
 
     click.echo(reproducing.commands(*evidence.row(row, store_of(ctx))))

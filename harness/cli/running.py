@@ -58,20 +58,47 @@ def report(done: Done, *, as_json: bool) -> NoReturn:
     raise SystemExit(done.exit_code)
 
 
-@examples("bridgebench plan quickstart", "bridgebench plan quickstart --set seeds=[0,1,2]")
+@examples("bridgebench plan quickstart", "bridgebench plan paper-mistral-7b --cost --gpu h100 --gpu-price 2.5")
 @bridgebench.command()
 @click.argument("recipe")
 @set_option
+@click.option("--cost", is_flag=True, help="Estimate tokens, GPU-hours, memory and judge money; loads nothing.")
+@click.option("--gpu", default="h100", show_default=True, metavar="NAME", help="The GPU of the estimate.")
+@click.option("--mfu", type=click.FloatRange(0.01, 1), help="Share of its peak that training reaches. [default: 0.4]")
+@click.option("--gpu-price", type=click.FloatRange(min=0), help="What you pay for a GPU-hour.")
 @json_option
 @click.pass_context
 @shows_errors
-def plan(ctx: click.Context, recipe: str, assignments: tuple[str, ...], as_json: bool) -> None:
-    """Show what a run of RECIPE would do, and why."""
+def plan(
+    ctx: click.Context,
+    recipe: str,
+    assignments: tuple[str, ...],
+    cost: bool,
+    gpu: str,
+    mfu: float | None,
+    gpu_price: float | None,
+    as_json: bool,
+) -> None:
+    """Show what a run of RECIPE would do, and why; with --cost, what it would take."""
     from harness import explain
 
+    if cost:
+        click.echo(_cost(recipe, assignments, gpu, mfu, gpu_price, as_json))
+        return
     made = plan_of(ctx, recipe, assignments)
     found = explain.states(made, store_of(ctx))
     click.echo(json.dumps(explain.as_rows(found), indent=2) if as_json else explain.screen(made, found))
+
+
+def _cost(
+    recipe: str, assignments: tuple[str, ...], gpu: str, mfu: float | None, price: float | None, as_json: bool
+) -> str:
+    from harness import recipe_file
+    from harness.cost import estimate, gpus, render
+
+    loaded = recipe_file.load(recipe, assignments)
+    found = estimate.make(loaded, gpus.find(gpu), mfu=mfu or estimate.DEFAULT_MFU, price=price)
+    return json.dumps(found, indent=2) if as_json else render.screen(found)
 
 
 @examples("bridgebench status", "bridgebench status quickstart --json")

@@ -68,7 +68,7 @@ def load_rows(source: DataSource, form: Format) -> list[dict[str, Any]]:
 def iterate_rows(source: DataSource, form: Format) -> Iterator[dict[str, Any]]:
     """The rows of ``source`` in the shape ``form``. Raises ConfigError naming the source and the row at fault."""
     seen: set[str] = set()
-    for number, row in enumerate(_raw_rows(source)):
+    for number, row in enumerate(_raw_rows(source, form)):
         shaped = shape_row(row, form, number, source)
         if shaped["id"] in seen:
             raise ConfigError(f'{source.source}, split {source.split}: the id "{shaped["id"]}" stands twice.')
@@ -78,9 +78,9 @@ def iterate_rows(source: DataSource, form: Format) -> Iterator[dict[str, Any]]:
         raise ConfigError(f"{source.source}, split {source.split}: the data set is empty.", "choose another split")
 
 
-def _raw_rows(source: DataSource) -> Iterable[dict[str, Any]]:
+def _raw_rows(source: DataSource, form: Format) -> Iterable[dict[str, Any]]:
     if source.source.startswith("builtin:"):
-        return _builtin(source)
+        return _builtin(source, form)
     if source.source.startswith("hub:"):
         return _from_hub(source)
     return _from_file(source)
@@ -110,7 +110,7 @@ class _Digest:
         return self.sha256.hexdigest()
 
 
-def _builtin(source: DataSource) -> list[dict[str, Any]]:
+def _builtin(source: DataSource, form: Format) -> list[dict[str, Any]]:
     from harness.data import microtasks
 
     name = source.source.removeprefix("builtin:")
@@ -122,6 +122,8 @@ def _builtin(source: DataSource) -> list[dict[str, Any]]:
             f'{source.source} has no split "{source.split}".{did_you_mean(source.split, splits)}',
             f"it has {', '.join(splits)}",
         )
+    if form != "prompts" and source.split in ("dev", "eval"):
+        return microtasks.answered(source.split, form, rows=source.rows, seed=source.seed)  # type: ignore[arg-type]
     return microtasks.build(source.split, rows=source.rows, seed=source.seed)  # type: ignore[arg-type]
 
 

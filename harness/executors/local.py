@@ -13,6 +13,7 @@ from typing import Any
 
 from harness import files, inline, inspection, memory, process, specs
 from harness.backends import RESTART_ENGINE
+from harness.claims import registration
 from harness.errors import BridgebenchError, EnvironmentFault, StageFailed
 from harness.executors.outcome import Outcome
 from harness.plan import Plan
@@ -20,7 +21,7 @@ from harness.progress import Reporter
 from harness.stage import Stage, in_order
 from harness.store import Store
 
-TRAINER_KINDS = ("convert", "tokenize", "reference", "train")
+TRAINER_KINDS = ("convert", "tokenize", "reference", "train", "analyze")
 DRIVER_KINDS = ("prompts", "generate", "judge", "aggregate")
 ENGINES = ("vllm", "transformers")
 
@@ -43,6 +44,7 @@ class LocalExecutor:
 
     def run(self, plan: Plan) -> Outcome:
         """Execute what is missing. Raises StageFailed at the first failure if ``keep_going`` is off."""
+        registration.register(plan.recipe, self.store)
         return self.run_stages(plan.stages, plan.recipe.name)
 
     def run_stages(self, stages: list[Stage], recipe: str) -> Outcome:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness import files
 from harness.errors import BridgebenchError, ConfigError
-from harness.leaderboard import corpus, fields, figures, pages, tables
+from harness.leaderboard import corpus, fields, figures, groups, pages, tables
 from harness.leaderboard.fields import Board, Row
 
 DATA = "data.json"
@@ -54,7 +54,7 @@ def write(
     """The files of a board, into an empty directory."""
     files.write_json(directory / DATA, {**board, "rows": rows})
     files.write_text(directory / "leaderboard.csv", tables.to_csv(board, rows))
-    files.write_text(directory / "leaderboard.md", tables.to_markdown(board, rows))
+    files.write_text(directory / "leaderboard.md", tables.to_markdown(board, rows) + groups.to_markdown(board, rows))
     figures.write(board, rows, directory / "figures")
     collected = corpus.collect(board, rows, samples)
     corpus.write(collected, board, directory / "pages")

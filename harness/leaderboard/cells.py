@@ -23,7 +23,7 @@ def notes(board: Board, rows: list[Row]) -> list[str]:
 
 def described(board: Board) -> Board:
     """The board with a title, and null for what it does not say of itself."""
-    said = dict.fromkeys(("description", "baseline", "recipe", "notes", "calibration")) | board
+    said = dict.fromkeys(("description", "baseline", "recipe", "notes", "calibration", "claims_page")) | board
     return said | {"title": board.get("title") or board.get("board") or "Leaderboard"}
 
 

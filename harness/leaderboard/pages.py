@@ -24,6 +24,7 @@ from harness.leaderboard.fields import Board, Row
 SCRIPTS = {
     "index": ("common.js", "table.js"),
     "row": ("common.js",),
+    "claims": ("common.js",),
     "browse": ("common.js", "reader.js", "view.js", "browse.js"),
     "compare": ("common.js", "reader.js", "view.js", "compare.js"),
 }
@@ -59,6 +60,12 @@ def _write_rows(
         content = row_view.row_page(board, rows, row, metrics, stages.get(row["row"], []))
         text = template.render(content, root="../", has_samples=row["row"] in corpus.cells, **shared)
         files.write_text(directory / f"{display.file_stem(row['row'])}.html", text)
+
+
+def render(name: str, board: Board, *, has_texts: bool, **values: Any) -> str:
+    """One more page of a board, beside its index; ``has_texts`` says whether the board has pages of completions."""
+    template = _template(_environment(), name)
+    return template.render(root="", board=cells.described(board), has_texts=has_texts, **values)
 
 
 def _environment() -> Environment:

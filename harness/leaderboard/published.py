@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness import files
+from harness.board_evidence import Evidence, PublishedEvidence
 from harness.errors import BridgebenchError
-from harness.evidence import Evidence, PublishedEvidence
 from harness.leaderboard import samples
 from harness.leaderboard.build import DATA, build
 from harness.leaderboard.fields import Board, Row

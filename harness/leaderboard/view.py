@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.leaderboard import cells, charts, display, fields
+from harness.leaderboard import cells, charts, display, fields, groups
 from harness.leaderboard.cells import View
 from harness.leaderboard.fields import Board, Metric, Row
 
@@ -29,6 +29,7 @@ def index(board: Board, rows: list[Row]) -> View:
         "filters": _filters(ordered),
         "references": _reference_tables(board),
         "metrics": metrics,
+        "groups": groups.view(board, rows),
         "notes": cells.notes(board, ordered),
         "facts": facts(board, ordered),
     }

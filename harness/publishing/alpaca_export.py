@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from harness import files
+from harness.board_evidence import Board
 from harness.errors import BridgebenchError
-from harness.evidence import Board
 
 FILES = ("model_outputs.json", "annotations.json")
 

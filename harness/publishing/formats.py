@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from harness.evidence import Board
+from harness.board_evidence import Board
 from harness.leaderboard import display, fields, tables
 
 FORMATS = ("csv", "md", "json", "latex")

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from harness import files
+from harness.board_evidence import Board
 from harness.errors import BridgebenchError, EnvironmentFault
-from harness.evidence import Board
 from harness.leaderboard import display, fields
 from harness.store import Store
 

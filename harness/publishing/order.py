@@ -12,9 +12,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import evidence, files, publish, recipe_file
+from harness import board_evidence as evidence
+from harness import files, publish, recipe_file
+from harness.board_evidence import Board
 from harness.errors import BridgebenchError, ConfigError
-from harness.evidence import Board
 from harness.plan import make_plan
 from harness.publishing import formats, hub_upload
 from harness.store import Store

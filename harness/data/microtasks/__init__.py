@@ -9,6 +9,7 @@ training and generation, `score` is the rules judge's verifier.
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from harness.data.microtasks import assembly, verifiers
 from harness.data.microtasks.pools import SPLITS, Split
 from harness.errors import ConfigError, did_you_mean
 
-__all__ = ["FAMILIES", "VERSION", "build", "score", "source_digest"]
+__all__ = ["FAMILIES", "VERSION", "answered", "build", "score", "source_digest"]
 
 VERSION = assembly.VERSION
 FAMILIES: tuple[str, ...] = tuple(family.name for family in assembly.FAMILIES)
@@ -42,11 +43,22 @@ def build(split: Split, *, rows: int | None, seed: int = 0) -> list[dict[str, An
     return assembly.assemble(split, count, seed)
 
 
+def answered(split: Split, form: str, *, rows: int | None, seed: int = 0) -> list[dict[str, Any]]:
+    """Tasks of the trained families in ``split`` with their demonstration (``sft``) or pair (``preference``).
+
+    What dev and eval hold for measuring a model on given responses: phrasings and values that no training split has.
+    ``rows`` counts the rows returned, 160 by default.
+    """
+    count = assembly.DEFAULT_ROWS["preference"] if rows is None else rows
+    return assembly.assemble_answered(split, form, count, seed)
+
+
 def score(check: dict[str, Any], text: str) -> float:
     """The exact verdict of ``check`` on a response, in [0, 1]; see `verifiers.score`."""
     return verifiers.score(check, text)
 
 
+@cache
 def source_digest() -> str:
     """SHA-256 of the verifiers' source: when a verifier changes, verdicts made by the old one are stale."""
     return hashlib.sha256(Path(verifiers.__file__).read_bytes()).hexdigest()

@@ -50,6 +50,13 @@ def assemble(split: Split, rows: int, seed: int) -> list[dict[str, Any]]:
     return [shape(item) for item in items(split, rows, seed)]
 
 
+def assemble_answered(split: Split, form: str, rows: int, seed: int) -> list[dict[str, Any]]:
+    """``rows`` tasks of the trained families in ``split`` as demonstrations or pairs, families taking turns."""
+    shape = {"sft": _sft_row, "preference": _preference_row}[form]
+    streams = [_stream(family, split, seed) for family in FAMILIES if family.part == "in"]
+    return [shape(next(streams[number % len(streams)])) for number in range(rows)]
+
+
 def items(split: Split, rows: int, seed: int) -> list[Item]:
     """The tasks of ``split`` in canonical order: part after part, families taking turns within a part."""
     found: list[Item] = []

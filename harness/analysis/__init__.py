@@ -1,0 +1,10 @@
+"""``bridgebench analyze``: what a checkpoint's log-probs say beside its answers (definitions: docs/analysis.md).
+
+targets      RUN or CHECKPOINT → checkpoints and their reference
+held_out     which data they are measured on
+stages       one pass per checkpoint, then arithmetic: `analyze` stages of the store
+measure      run what is missing, then estimate
+rewards, separation, agreement, trajectories, drift   files of finished stages → estimates with intervals
+report       the table on stdout
+figures, credit   pictures, from plain data
+"""
