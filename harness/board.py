@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import __version__, files, inline, seed_groups, specs
+from harness import __version__, files, seed_groups, specs
+from harness.board_evidence import StoreEvidence
 from harness.claims import registration
 from harness.executors.outcome import Outcome
 from harness.plan import Plan, Row
@@ -35,14 +36,15 @@ def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:
     }
     rows = [_row(row, store, failed[row.name], comparisons) for row in plan.rows]
     rows += [_refused(name, plan) for name in plan.refused]
-    samples = {row.name: [line for name in _names(plan) for line in _samples(row, name, store)] for row in done}
     board = _board(plan, store, done, comparisons)
     if len(plan.recipe.seeds) > 1:
         metric = board["comparison"]["metric"]
         board |= seed_groups.describe(rows, verdicts, metric, seed=plan.recipe.statistics.seed)
     if plan.recipe.claims is not None:
         board |= {"claims_page": "claims.html", "claims_registration": _registration(plan, store)}
-    stages = {row.name: _stages(row, store) for row in done}
+    evidence, whole = StoreEvidence(store), [row for row in rows if row["failed"] is None]
+    samples = {row["row"]: leaderboard.published.samples_of(board, row, evidence) for row in whole}
+    stages = {row["row"]: leaderboard.published.stages_of(row, evidence) for row in whole}
     leaderboard.build(board, rows, samples, destination, stages=stages)
     if plan.recipe.claims is not None:
         writing.refresh(destination, store)
@@ -158,29 +160,6 @@ def _training_figures(row: Row, store: Store) -> dict[str, Any]:
         "train_tokens_per_second": last.get("tokens_per_second"),
         "surviving_updates": last.get("surviving_updates"),
     }
-
-
-def _samples(row: Row, benchmark: str, store: Store) -> list[dict[str, Any]]:
-    from harness.leaderboard import samples
-
-    evaluated = row.evaluations[benchmark]
-    other = evaluated.judge.inputs.get("baseline")  # none where the judge rates each row alone
-    own, others = (
-        files.read_jsonl(inline.completions_path(stage, store)) if stage is not None else []
-        for stage in (evaluated.generate, other)
-    )
-    return samples.gather(_read(store, evaluated.judge, "verdicts.jsonl"), own, others, benchmark)
-
-
-def _stages(row: Row, store: Store) -> list[dict[str, Any]]:
-    """Manifests of the row's stages in their order, a training stage's with its ``metrics``."""
-    found = []
-    for name in row.stage_keys.values():
-        kind, key = name.split("/", 1)
-        metrics = store.path(kind, key) / "metrics.jsonl"
-        lines = files.read_jsonl(metrics) if metrics.is_file() else []
-        found.append((store.manifest(kind, key) or {"kind": kind, "key": key}) | {"metrics": lines})
-    return found
 
 
 def _board(plan: Plan, store: Store, done: list[Row], comparisons: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from harness import files, recipe_file
+from harness import files, models, recipe_file
 from harness.config import Recipe
 from harness.data.sources import BUILTIN
 from harness.errors import ConfigError, did_you_mean
@@ -76,6 +76,9 @@ def _start(request: Request, saved: Path, first: str) -> dict[str, Any]:
         if kept.is_file():
             return recipe_file.parse(kept)
         return {"extends": name if name in recipe_file.shipped() else str(path.absolute()), "externals": {}}
+    built = saved.parent / "boards" / name / "data.json"
+    if built.is_file() and files.read_json(built).get("recipe"):
+        return dict(files.read_json(built)["recipe"])  # of a recipe that was run from a file
     if not request.benchmarks:
         raise ConfigError(
             f'the board "{name}" is new, so it needs a benchmark.{did_you_mean(name, recipe_file.shipped())}',
@@ -111,7 +114,7 @@ def _add_settings(values: dict[str, Any], request: Request) -> None:
             values.setdefault("benchmarks", {}).setdefault(label, {"source": source, **rows})
     judge = values.setdefault("judge", {})
     if request.judge is not None:
-        judge["name"] = request.judge
+        judge["name" if request.judge == "rules" else "protocol"] = request.judge
     if request.baseline is not None:
         judge["baseline"] = request.baseline
     elif "extends" not in values and not values.get("base"):
@@ -174,17 +177,17 @@ def _model(text: str, request: Request) -> dict[str, Any]:
         key = {"api_key_env": request.api_key_env} if request.api_key_env else {}
         return {"endpoint": {"base_url": match["url"], "model": match["model"], **key}}
     optional = {
-        "base": request.base if _may_be_adapter(text) else None,
+        "base": request.base if request.base and _is_adapter(text) else None,
         "chat_template": request.chat_template,
         "trust_remote_code": request.trust_remote_code or None,
     }
     return {"checkpoint": text, **{name: value for name, value in optional.items() if value is not None}}
 
 
-def _may_be_adapter(text: str) -> bool:
-    """A base is for adapters: a directory without a config of its own, or a repository, of which that is not known."""
+def _is_adapter(text: str) -> bool:
+    """A base is for adapters: a directory without a config of its own, or a repository that says so."""
     if text.startswith("hub:"):
-        return True
+        return models.hub_holds(text, models.ADAPTER_CONFIG)
     path = Path(text).expanduser()
     return path.is_dir() and not (path / "config.json").is_file()
 

@@ -88,7 +88,8 @@ class Evaluator:
 
     def stored(self, label: str, outputs: Path, digest: str, max_missing: float) -> Stage:
         """Answers that were stored elsewhere, known by their content."""
-        identity = {"backend": "precomputed", "outputs_sha256": digest, "max_missing": max_missing}
+        allowed = {"max_missing": max_missing} if max_missing else {}
+        identity = {"backend": "precomputed", "outputs_sha256": digest, **allowed}
         return Stage("generate", label, identity, {"prompts": self.plain_prompts()}, {"outputs": str(outputs)})
 
     def reference(self) -> Stage:

@@ -78,6 +78,7 @@ def _directory_checks(path: Path, needs: Requirements, template: str | None) -> 
         lambda: _quantised(config),
         lambda: _architecture(config, needs),
         lambda: _vocabulary(path, config),
+        lambda: _ends(path, config),
         lambda: _reads_chats(path, needs, template),
     ]
 
@@ -145,7 +146,6 @@ def _vocabulary(path: Path, config: dict[str, Any]) -> None:
     if rows is not None and declared is not None and rows != declared:
         raise ConfigError(f"config.json says vocab_size {declared}, but the embedding has {rows} rows.")
     _fits(_largest_token(path), rows)
-    _ends(path, config, rows)
 
 
 def _embedding_rows(tensors: dict[str, dict[str, Any]]) -> int | None:
@@ -154,13 +154,19 @@ def _embedding_rows(tensors: dict[str, dict[str, Any]]) -> int | None:
 
 
 def _largest_token(path: Path) -> int | None:
-    """The largest id of ``tokenizer.json``; None where the tokenizer is of another form and cannot be counted."""
+    """The largest id that a chat can give; None where the tokenizer is of another form and cannot be counted.
+
+    Of the added tokens those count that the template or the special tokens name: some models ship further ones (for
+    images) that have no row in the embedding and never occur in text.
+    """
     stored = read(path / "tokenizer.json")
     vocabulary = (stored.get("model") or {}).get("vocab")
     if not vocabulary:
         return None
     largest = max(vocabulary.values()) if isinstance(vocabulary, dict) else len(vocabulary) - 1
-    return int(max([largest, *(token["id"] for token in stored.get("added_tokens") or [])]))
+    named = (template_of(path) or "") + " ".join(_special(path).values())
+    added = [token["id"] for token in stored.get("added_tokens") or [] if token["content"] in named]
+    return int(max([largest, *added]))
 
 
 def _fits(largest: int | None, rows: int | None) -> None:
@@ -171,8 +177,9 @@ def _fits(largest: int | None, rows: int | None) -> None:
         )
 
 
-def _ends(path: Path, config: dict[str, Any], rows: int | None) -> None:
+def _ends(path: Path, config: dict[str, Any]) -> None:
     """The end-of-turn ids, wherever they are named; converting takes the tokenizer's where neither config has any."""
+    rows = _embedding_rows(headers.sharded(path))
     named = read(path / "generation_config.json").get("eos_token_id", config.get("eos_token_id"))
     if named is None and not _special(path).get("eos_token"):
         raise ConfigError(
@@ -208,10 +215,10 @@ def _special(path: Path) -> dict[str, str]:
 
 
 def _renders(template: str | None, needs: Requirements, special: dict[str, str]) -> None:
-    if not template:
+    if not template and needs.conversations:
         raise ConfigError("the tokenizer has no chat template.", chat_template.HINT)
     for messages in needs.conversations:
-        chat_template.render(template, messages, special)
+        chat_template.render(str(template), messages, special)
 
 
 # a GGUF file

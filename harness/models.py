@@ -225,6 +225,17 @@ def _resolve_hub(text: str, cache: Path, kind: Callable[[str, Path], ResolvedMod
     return ResolvedModel(text, {"format": "hub", "repo": repo, "commit": commit, **adapter}, fetch)
 
 
+def hub_holds(text: str, name: str) -> bool:
+    """Whether a hub repository has a file of that name. Raises EnvironmentFault where it cannot be asked."""
+    match = HUB_PATTERN.match(text)
+    if match is None:
+        raise ConfigError(f'"{text}" is not a hub reference.', "it looks like hub:org/name@revision")
+    from huggingface_hub import HfApi
+
+    with hub_faults(text):
+        return bool(HfApi().file_exists(match["repo"], name, revision=match["revision"] or "main"))
+
+
 def _hub_commit(repo: str, revision: str) -> str:
     from huggingface_hub import HfApi
 
@@ -238,8 +249,8 @@ def _hub_commit(repo: str, revision: str) -> str:
 class hub_faults:  # noqa: N801 - used like a function, as contextlib.suppress is
     """Turn what huggingface_hub and datasets raise into one paragraph about ``what``."""
 
-    def __init__(self, what: str) -> None:
-        self.what = what
+    def __init__(self, what: str, hint: str = "") -> None:
+        self.what, self.hint = what, hint
 
     def __enter__(self) -> None:
         return None
@@ -249,7 +260,8 @@ class hub_faults:  # noqa: N801 - used like a function, as contextlib.suppress i
             return
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise EnvironmentFault(
-            f"{self.what} could not be loaded: {first}",
-            "check the name and revision, the network, and HF_TOKEN for a gated repository;\n"
+            f"{self.what} could not be {'written' if self.hint else 'loaded'}: {first}",
+            self.hint
+            or "check the name and revision, the network, and HF_TOKEN for a gated repository;\n"
             "a hub:org/name@<40-hex commit> that was downloaded before needs no network",
         ) from error

@@ -10,10 +10,12 @@ import gzip
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from harness import board, files, inline, specs
+from harness.board_evidence import Board, Evidence
 from harness.errors import BridgebenchError
 from harness.plan import Plan
 from harness.stage import Stage
@@ -51,7 +53,23 @@ def to_directory(plan: Plan, store: Store, destination: Path) -> int:
         _write_description(plan, fresh)
         for stage in plan.stages:
             _copy_evidence(stage, store, fresh / "evidence" / stage.kind / stage.key)
-        _swap(fresh, destination)
+        swap(fresh, destination)
+    return sum(path.is_file() for path in destination.rglob("*"))
+
+
+def copy_board(board: Board, destination: Path) -> int:
+    """Publish a board that is there already, evidence included; returns the number of files.
+
+    Raises BridgebenchError where ``destination`` holds something else.
+    """
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".publish-") as temporary:
+        fresh = Path(temporary) / "board"
+        shutil.copytree(board.directory, fresh)
+        if not (fresh / "evidence").is_dir():
+            for row in board.rows:
+                copy_row_evidence(board, row, fresh / "evidence")
+        swap(fresh, destination)
     return sum(path.is_file() for path in destination.rglob("*"))
 
 
@@ -72,7 +90,27 @@ def _copy_evidence(stage: Stage, store: Store, target: Path) -> None:
         files.write_bytes(target / f"{name}.gz", gzip.compress(data, 9, mtime=0))
 
 
-def _swap(fresh: Path, destination: Path) -> None:
+def copy_row_evidence(board: Board, row: str, target: Path) -> None:
+    """Copy what one row of another board was made from to ``target``, its stages' inputs included."""
+    waiting = [key for benchmark in board.benchmarks for key in board.stage_keys(row, benchmark).values()]
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        manifest = None if name in seen else board.evidence.manifest(name)
+        seen.add(name)
+        if manifest is not None:
+            waiting += manifest.get("inputs", {}).values()
+            _copy_named(board.evidence, name, manifest, target / name)
+
+
+def _copy_named(evidence: Evidence, name: str, manifest: dict[str, Any], target: Path) -> None:
+    files.write_json(target / MANIFEST, manifest)
+    for file in EVIDENCE[name.partition("/")[0]]:
+        if (data := evidence.content(name, file)) is not None:
+            files.write_bytes(target / f"{file}.gz", gzip.compress(data, 9, mtime=0))
+
+
+def swap(fresh: Path, destination: Path) -> None:
     """Put ``fresh`` where ``destination`` was; the old one goes only after the new one is whole."""
     old = fresh.with_name("old")
     if destination.exists():

@@ -17,7 +17,7 @@ def pull(reference: str, store: Store, *, quiet: bool = False) -> Path:
     """The directory of the converted checkpoint. Raises BridgebenchError."""
     store.prepare()
     resolved = models.resolve(ModelReference(reference=reference, sha256=None), store.root / "downloads")
-    stage = convert_stage(resolved, "base model", Requirements())
+    stage = convert_stage(resolved, "base model", Requirements(conversations=()))
     executor = LocalExecutor(store, progress.choose(as_json=False, quiet=quiet))
     outcome = executor.run_stages([stage], "models pull")
     if outcome.failed:

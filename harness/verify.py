@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import files
+from harness.board_evidence import Board, PublishedEvidence, board, locate
+from harness.boards import recompute
 from harness.errors import BridgebenchError
 from harness.store import MANIFEST, Problem, Store
 
@@ -17,37 +19,50 @@ RELATIVE_TOLERANCE = 1e-9
 
 
 def run(store: Store, target: str | None) -> tuple[list[Problem], int]:
-    """(problems, things checked) of the whole store, one stage key, or a published board's directory."""
-    if target is not None and (Path(target) / "data.json").is_file():
-        return verify_board(Path(target))
-    stages = [store.find(target)] if target else list(store.stages())
-    problems = [problem for kind, key in stages for problem in store.verify(kind, key)]
-    return problems, len(stages)
+    """(problems, things checked) of the whole store, one stage key, or a board by name or directory."""
+    if target is None:
+        return verify_stages(store, list(store.stages()))
+    if locate(target, store) is not None:
+        return verify_board(board(target, store), store)
+    return verify_stages(store, [store.find(target)])
 
 
-def verify_board(directory: Path) -> tuple[list[Problem], int]:
-    """Check the evidence against its manifests, the estimates against the verdicts, and the rows against the
-    estimates.
-    """
-    evidence = directory / "evidence"
-    manifests = {f"{path.parent.parent.name}/{path.parent.name}": path for path in evidence.glob(f"*/*/{MANIFEST}")}
+def verify_stages(store: Store, stages: list[tuple[str, str]]) -> tuple[list[Problem], int]:
+    """Recompute the digests of stages of the store."""
+    return [problem for kind, key in stages for problem in store.verify(kind, key)], len(stages)
+
+
+def verify_board(found: Board, store: Store) -> tuple[list[Problem], int]:
+    """Check the evidence against its manifests, and every row's estimates against its verdicts."""
+    if isinstance(found.evidence, PublishedEvidence):
+        problems, checked = verify_evidence(found.directory)
+    else:
+        names = {key for row in found.rows for each in found.benchmarks for key in found.stage_keys(row, each).values()}
+        problems, checked = verify_stages(store, sorted((kind, key) for kind, key in (n.split("/") for n in names)))
+    for name, row in found.rows.items():
+        if row.get("failed") is None:
+            for number, benchmark in enumerate(found.benchmarks):
+                said = row if number == 0 else (row.get("benchmarks") or {}).get(benchmark) or {}
+                problems += _verify_row(found, name, benchmark, said)
+    groups = found.data.get("groups") or []
+    if isinstance(found.evidence, PublishedEvidence) and not any(problem.fatal for problem in problems):
+        problems += _verify_groups(found.data, found.directory / "evidence") if groups else []
+        problems += _verify_claims(found.directory) if (found.directory / "claims.json").exists() else []
+    return problems, checked + len(found.rows) + len(groups)
+
+
+def verify_evidence(directory: Path) -> tuple[list[Problem], int]:
+    """Digests of a published board's evidence. Raises BridgebenchError where it has none."""
+    manifests = sorted((directory / "evidence").glob(f"*/*/{MANIFEST}"))
     if not manifests:
         raise BridgebenchError(
             f"{directory} has no evidence to verify.", "bridgebench publish RECIPE --to DIR   adds it"
         )
     problems = []
-    for name, path in sorted(manifests.items()):
+    for path in manifests:
+        name = f"{path.parent.parent.name}/{path.parent.name}"
         problems += _verify_evidence(name, path.parent, files.read_json(path))
-    data = files.read_json(directory / "data.json")
-    for row in data["rows"]:
-        if row.get("failed") is None:
-            problems += _verify_row(row, evidence)
-    follows = not any(problem.fatal for problem in problems)
-    if follows and data.get("groups"):
-        problems += _verify_groups(data, evidence)
-    if follows and (directory / "claims.json").exists():
-        problems += _verify_claims(directory)
-    return problems, len(manifests) + len(data["rows"]) + len(data.get("groups") or [])
+    return problems, len(manifests)
 
 
 def _verify_claims(directory: Path) -> list[Problem]:
@@ -92,21 +107,40 @@ def _verify_evidence(name: str, directory: Path, manifest: dict[str, Any]) -> li
     return problems
 
 
-def _verify_row(row: dict[str, Any], evidence: Path) -> list[Problem]:
-    from harness import estimating
-
-    name = f"row {row['row']}"
-    keys = row["stage_keys"]
-    if not (evidence / keys["judge"] / MANIFEST).exists() or not (evidence / keys["aggregate"] / MANIFEST).exists():
-        return [Problem(name, "its verdicts are not among the evidence")]
-    settings = files.read_json(evidence / keys["aggregate"] / MANIFEST)["identity"]
-    verdicts = files.read_jsonl(evidence / keys["judge"] / "verdicts.jsonl.gz")
-    fresh = estimating.of_row(verdicts, settings)
+def _verify_row(found: Board, name: str, benchmark: str, said: dict[str, Any]) -> list[Problem]:
+    label = f"row {name}" if benchmark == found.primary else f"row {name} on {benchmark}"
+    try:
+        fresh = recompute.estimates(found, name, benchmark)
+    except BridgebenchError as error:
+        return [Problem(label, f"its verdicts are not among the evidence: {error.message}")]
+    chosen = "board_file" in found.data  # a board of chosen columns leaves figures empty
     return [
-        Problem(f"{name}.{key}", f"the board says {row.get(key)}, the verdicts give {value}")
+        Problem(f"{label}.{key}", f"the board says {said[key]}, the verdicts give {value}")
         for key, value in fresh.items()
-        if not same(row.get(key), value)
+        if key in said and not follows(said[key], value, chosen)
     ]
+
+
+def follows(said: Any, fresh: Any, chosen: bool) -> bool:
+    """Whether a board may say ``said`` where its verdicts give ``fresh``; ``chosen``: it leaves columns out."""
+    known = in_common(fresh, said)
+    return same(said, known) or (chosen and left_out(said, known))
+
+
+def in_common(fresh: Any, said: Any) -> Any:
+    """``fresh`` without keys that ``said`` does not have: a later version of this program may say more."""
+    if isinstance(fresh, dict) and isinstance(said, dict):
+        return {key: in_common(value, said[key]) for key, value in fresh.items() if key in said}
+    if isinstance(fresh, list) and isinstance(said, list) and len(fresh) == len(said):
+        return [in_common(mine, theirs) for mine, theirs in zip(fresh, said, strict=True)]
+    return fresh
+
+
+def left_out(said: Any, fresh: Any) -> bool:
+    """Whether ``said`` is ``fresh`` with some of its figures left empty."""
+    if isinstance(said, dict) and isinstance(fresh, dict) and said.keys() == fresh.keys():
+        return all(same(said[key], fresh[key]) or left_out(said[key], fresh[key]) for key in said)
+    return said is None
 
 
 def same(left: Any, right: Any) -> bool:

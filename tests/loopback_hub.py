@@ -1,7 +1,8 @@
-"""A hub on the loopback address that serves folders of files: as much of the public protocol as loading needs."""
+"""A hub on the loopback address: as much of the public protocol as loading and uploading folders of files need."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -14,13 +15,17 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-API = re.compile(r"^/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(?:/(.*))?)?$")
+API = re.compile(r"^/api/(models|datasets|spaces)/([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(?:/(.*))?)?$")
+UPLOAD = re.compile(r"^/api/(models|datasets|spaces)/([^/]+/[^/]+)/(preupload|commit)/([^/]+)$")
 RESOLVE = re.compile(r"^/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)$")
 
 
 @contextlib.contextmanager
-def loopback_hub(root: Path) -> Iterator[str]:
-    """Serve ``root/models/org/name`` and ``root/datasets/org/name``; yields the endpoint."""
+def loopback_hub(root: Path, received: list[tuple[str, str | None]] | None = None) -> Iterator[str]:
+    """Serve ``root/models/org/name``, ``root/datasets/org/name`` and spaces, and take uploads; yields the endpoint.
+
+    ``received`` gets path and authorization of every request that writes.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *_: Any) -> None: ...
@@ -32,6 +37,9 @@ def loopback_hub(root: Path) -> Iterator[str]:
             self.answer(body=True)
 
         def do_POST(self) -> None:
+            path = urlsplit(self.path).path
+            if path in ("/api/repos/create", "/api/validate-yaml") or UPLOAD.match(path):
+                return self.receive(path)
             form = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
             wanted = json.loads(form)["paths"] if form.startswith("{") else parse_qs(form).get("paths", [])
             match = API.match(urlsplit(self.path).path)
@@ -40,6 +48,31 @@ def loopback_hub(root: Path) -> Iterator[str]:
             folder = root / match[1] / match[2]
             found = [entry(folder, folder / path) for path in wanted if (folder / path).is_file()]
             return self.send(200, json.dumps(found).encode())
+
+        def receive(self, path: str) -> None:
+            """A repository is made, or files are committed to one."""
+            data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            received.append((path, self.headers.get("Authorization")))
+            if path == "/api/validate-yaml":
+                return self.send(200, b'{"errors": [], "warnings": []}')
+            if path == "/api/repos/create":
+                asked = json.loads(data)
+                name = f"{asked.get('organization')}/{asked['name']}"
+                (root / f"{asked.get('type', 'model')}s" / name).mkdir(parents=True, exist_ok=True)
+                return self.send(200, json.dumps({"url": f"{endpoint}/{asked['type']}s/{name}", "name": name}).encode())
+            match = UPLOAD.match(path)
+            assert match is not None
+            if match[3] == "preupload":
+                asked = json.loads(data)["files"]
+                said = [{"path": each["path"], "uploadMode": "regular", "shouldIgnore": False} for each in asked]
+                return self.send(200, json.dumps({"files": said}).encode())
+            for line in map(json.loads, data.splitlines()):
+                if line["key"] == "file":
+                    target = root / match[1] / match[2] / line["value"]["path"]
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(base64.b64decode(line["value"]["content"]))
+            done = {"success": True, "commitOid": COMMIT, "commitUrl": f"{endpoint}/{match[2]}/commit/{COMMIT}"}
+            return self.send(200, json.dumps(done).encode())
 
         def answer(self, *, body: bool) -> None:
             path = unquote(urlsplit(self.path).path)
@@ -65,11 +98,13 @@ def loopback_hub(root: Path) -> Iterator[str]:
             if body:
                 self.wfile.write(data)
 
+    received = [] if received is None else received
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    endpoint = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield endpoint
     finally:
         server.shutdown()
         server.server_close()

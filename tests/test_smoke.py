@@ -197,7 +197,7 @@ def test_a_response_beyond_the_limit_and_a_broken_checkpoint_fail_their_stage_wi
     broken = tmp_path / "broken"
     shutil.copytree(tiny_checkpoint, broken)
     (broken / "model.safetensors").write_bytes(b"not safetensors")
-    done = bridgebench(tmp_path / "b", "run", "smoke", *SMALL, "--set", f"base={broken}", check=1)
+    done = bridgebench(tmp_path / "b", "run", "smoke", *SMALL, "--set", f"base={broken}", check=2)
     assert "cannot be loaded" in done.stderr
     assert not list((tmp_path / "b" / "models").rglob("manifest.json"))
 

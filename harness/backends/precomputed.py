@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+import math
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def complete(stage: Stage, prompts: list[Line], out: Path) -> dict[str, Any]:
 
     Raises ConfigError where the file has changed since the plan or does not fit ``prompts`` (see `match`).
     """
-    source, allowed = Path(stage.execution["outputs"]), stage.identity["max_missing"]
+    source, allowed = Path(stage.execution["outputs"]), stage.identity.get("max_missing", 0.0)
     if files.sha256_file(source) != stage.identity["outputs_sha256"]:
         raise ConfigError(f"{source} was changed while this ran.", "run again")
     lines = read(source)
@@ -99,9 +99,10 @@ def match(lines: list[Line], prompts: list[Line], source: Path, allowed: float =
     _refuse_left(waiting, source, {_text_name(alpaca_eval.instruction(prompt)) for prompt in prompts}, prompts)
     lacking = [prompt["id"] for prompt, line in zip(prompts, found, strict=True) if line is None]
     if len(lacking) > allowed * len(prompts):
+        share = math.ceil(1000 * len(lacking) / len(prompts)) / 1000
         raise ConfigError(
             f"{source} has no output for {len(lacking)} of {len(prompts)} prompts: {_some(lacking)}.",
-            f"--max-missing {len(lacking) / len(prompts):.3f} counts them as missing completions",
+            f"--max-missing {share:g} counts them as missing completions",
         )
     return found
 
@@ -164,8 +165,3 @@ def _completion(stage: Stage, prompt: Line, line: Line | None) -> Line:
         "model_key": given.get("model_key"),
         "error": "missing from the stored outputs" if line is None else given.get("error"),
     }
-
-
-def texts(path: Path) -> Iterator[str]:
-    """The output texts of a file, in its order."""
-    yield from (str(line.get("output", line.get("text"))) for line in read(path))

@@ -15,6 +15,7 @@ import click
 
 from harness.cli import (
     analyze,
+    boards,
     claims,
     evaluating,
     installed,
@@ -28,6 +29,7 @@ from harness.cli.common import bridgebench
 
 __all__ = [
     "analyze",
+    "boards",
     "bridgebench",
     "claims",
     "evaluating",

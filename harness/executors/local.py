@@ -270,13 +270,17 @@ NOT_ARCHITECTURE = ("_name_or_path", "transformers_version", "torch_dtype", "dty
 
 
 def _served_alike(stage: Stage, store: Store) -> str:
-    """Equal for checkpoints whose weights one engine can swap and whose tokens it decodes alike."""
-    checkpoint = specs.directory(store, stage.inputs["model"]) / "checkpoint"
-    parts = [checkpoint / name for name in ("config.json", "tokenizer.json")]
-    if not all(path.is_file() for path in parts):
-        return in_order([stage.inputs["model"]])[0].key
-    config = {name: value for name, value in files.read_json(parts[0]).items() if name not in NOT_ARCHITECTURE}
-    return files.sha256_text(files.canonical_json(config)) + files.sha256_file(parts[1])
+    """Equal for checkpoints whose weights one engine can swap and whose tokens it decodes alike.
+
+    The architecture is that of the model which training or merging started from: neither changes it.
+    """
+    root = in_order([stage.inputs["model"]])[0]
+    config = specs.directory(store, root) / "checkpoint" / "config.json"
+    tokenizer = specs.directory(store, stage.inputs["model"]) / "checkpoint" / "tokenizer.json"
+    if not config.is_file() or not tokenizer.is_file():
+        return root.key
+    kept = {name: value for name, value in files.read_json(config).items() if name not in NOT_ARCHITECTURE}
+    return files.sha256_text(files.canonical_json(kept)) + files.sha256_file(tokenizer)
 
 
 def _require_vllm() -> None:

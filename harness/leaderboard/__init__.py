@@ -11,6 +11,7 @@ samples    verdicts and completions → what corpus takes
 published  a published directory → the arguments of build
 """
 
+from harness.leaderboard import published
 from harness.leaderboard.build import build
 
-__all__ = ["build"]
+__all__ = ["build", "published"]

@@ -6,16 +6,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from harness import files
+from harness.board_evidence import Evidence, PublishedEvidence
 from harness.errors import BridgebenchError
 from harness.leaderboard import samples
 from harness.leaderboard.build import DATA, build
 from harness.leaderboard.fields import Board, Row
-
-EVIDENCE = "evidence"
-_MANIFEST = "manifest.json"
 
 
 class Content(NamedTuple):
@@ -33,13 +31,13 @@ def read(directory: Path) -> Content:
         raise BridgebenchError(f"{directory} is no board: it has no {DATA}.", "give the directory of a published board")
     data = files.read_json(directory / DATA)
     rows = data.pop("rows")
-    evidence = directory / EVIDENCE
+    evidence = PublishedEvidence(directory)
     done = [row for row in rows if not row.get("failed")]
     return Content(
         data,
         rows,
-        {row["row"]: _samples(data, row, evidence) for row in done},
-        {row["row"]: _stages(row, evidence) for row in done},
+        {row["row"]: samples_of(data, row, evidence) for row in done},
+        {row["row"]: stages_of(row, evidence) for row in done},
     )
 
 
@@ -49,14 +47,14 @@ def rebuild(directory: Path, destination: Path) -> Path:
     return build(content.board, content.rows, content.samples, destination, stages=content.stages)
 
 
-def _samples(board: Board, row: Row, evidence: Path) -> list[Row]:
+def samples_of(board: Board, row: Row, evidence: Evidence) -> list[Row]:
     """Samples of every benchmark that the row was evaluated on, the primary one first."""
     primary = (board.get("benchmarks") or [None])[0]
     evaluated = row.get("benchmarks") or {primary: row}
     found = []
     for benchmark, figures in evaluated.items():
         name = (figures.get("stage_keys") or {}).get("judge")
-        judge = _manifest(evidence, name)
+        judge = evidence.manifest(name) if name else None
         if judge is not None:
             roles = (judge["inputs"].get(role) for role in ("completions", "baseline"))
             own, baseline = (_lines(evidence, stage, "completions.jsonl") for stage in roles)
@@ -64,21 +62,19 @@ def _samples(board: Board, row: Row, evidence: Path) -> list[Row]:
     return found
 
 
-def _stages(row: Row, evidence: Path) -> list[Row]:
+def stages_of(row: Row, evidence: Evidence) -> list[Row]:
     """Manifests of the row's stages in their order, a training stage's with its ``metrics``."""
     found = []
     for name in (row.get("stage_keys") or {}).values():
-        manifest = _manifest(evidence, name)
+        manifest = evidence.manifest(name)
         if manifest is not None:
             found.append(manifest | {"metrics": _lines(evidence, name, "metrics.jsonl")})
     return found
 
 
-def _manifest(evidence: Path, name: str | None) -> dict[str, Any] | None:
-    path = evidence / str(name) / _MANIFEST
-    return files.read_json(path) if name and path.is_file() else None
-
-
-def _lines(evidence: Path, name: str | None, file: str) -> list[Row]:
-    path = evidence / str(name) / f"{file}.gz"
-    return files.read_jsonl(path) if name and path.is_file() else []
+def _lines(evidence: Evidence, name: str | None, file: str) -> list[Row]:
+    """The rows of a stage's file; none where it has no such file."""
+    try:
+        return evidence.lines(name, file) if name else []
+    except BridgebenchError:
+        return []

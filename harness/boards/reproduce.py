@@ -1,0 +1,76 @@
+"""``reproduce BOARD/ROW``: the exact commands behind a row, from what its stages recorded."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from harness.board_evidence import Board
+from harness.errors import BridgebenchError
+
+
+def commands(board: Board, row: str) -> str:
+    """A shell script with the stage keys one should get as comments. Raises BridgebenchError without provenance."""
+    keys = board.stage_keys(row)
+    manifests = {kind: board.evidence.manifest(name) for kind, name in keys.items()}
+    made = [manifest for manifest in manifests.values() if manifest is not None]
+    if not made:
+        raise BridgebenchError(f"{board.name}/{row} has no manifests, so what made it is not known.")
+    recipe = str(made[-1].get("recipe") or board.name)
+    seed, origin = board.row(row).get("seed"), board.row(row).get("origin")
+    title = [f"# {board.name}/{row}" + ("" if seed is None else f", training seed {seed}")]
+    title += [f"# taken from {origin}: bridgebench reproduce {origin} has its recipe"] if origin else []
+    lines = [*title, *_checkout(made), *_install(made), *_recipe(board, recipe)]
+    lines += ["", f"bridgebench run {shlex.quote(_recipe_name(board, recipe))}", "", *_expected(keys, manifests)]
+    return "\n".join(lines)
+
+
+def _checkout(made: list[dict[str, Any]]) -> list[str]:
+    commits = list(dict.fromkeys(str(each["commit"]) for each in made if each.get("commit")))
+    lines = []
+    if any(each.get("dirty") for each in made):
+        lines.append("# made from a checkout with uncommitted changes: the commit alone may not give the same keys")
+    if len(commits) > 1:
+        lines.append(f"# stages were made at {len(commits)} commits: {', '.join(commits)}; this is the last one")
+    lines.append(f"git checkout {commits[-1]}" if commits else "# the commit was not recorded")
+    return lines
+
+
+def _install(made: list[dict[str, Any]]) -> list[str]:
+    versions: dict[str, str] = {}
+    for manifest in made:
+        versions |= manifest.get("versions") or {}
+    machine: dict[str, Any] = next((each["machine"] for each in reversed(made) if each.get("machine")), {})
+    device = next((each["identity"]["device"] for each in made if each["identity"].get("device")), "cpu")
+    pinned = " ".join(f"{name}=={version}" for name, version in sorted(versions.items()) if name != "bridgebench")
+    return [
+        f"make install DEVICE={device}",
+        f"# it ran with {pinned}",
+        f"# on {machine.get('cpu') or 'an unknown machine'}",
+    ]
+
+
+def _recipe_name(board: Board, recipe: str) -> str:
+    return recipe if not board.data.get("recipe") else f"{board.name}.yaml"
+
+
+def _recipe(board: Board, recipe: str) -> list[str]:
+    """The recipe as it stood, written to a file, so that a later version of the shipped one does not matter."""
+    import yaml
+
+    if not board.data.get("recipe"):
+        return [f"# the board does not carry its recipe; it is called {recipe}"]
+    text = yaml.safe_dump(board.data["recipe"], sort_keys=False, allow_unicode=True)
+    return ["", f"cat > {shlex.quote(f'{board.name}.yaml')} <<'RECIPE'", text.rstrip("\n"), "RECIPE"]
+
+
+def _expected(keys: dict[str, str], manifests: dict[str, dict[str, Any] | None]) -> list[str]:
+    lines = ["# stage keys to expect, and the digests of what they wrote"]
+    for kind, name in keys.items():
+        lines.append(f"#   {kind:<17} {name}")
+        found = (manifests[kind] or {}).get("files", {})
+        lines += [f"#   {'':<17}   {file} {digest['sha256']}" for file, digest in sorted(found.items())]
+    return [
+        *lines,
+        "# bridgebench show KEY   compares them; the same versions and kind of machine give the same digests",
+    ]
