@@ -39,14 +39,18 @@ SHAPES = {
     "3b": (3072, 8192, 28, 24, 8, 128256, True),
     "llama-3-8b": (4096, 14336, 32, 32, 8, 128256, False),
 }
-# TRL's settings that are compared at its best; what a device cannot do is left out by name
+# TRL's settings that are compared at its best, once each; what a device cannot do is left out by name
+REFERENCE_FIRST = {"trl": {"precompute_ref_log_probs": True}}
 SWEEP: dict[str, list[dict[str, Any]]] = {
     "sft": [
         *({"batch": batch} for batch in (1, 2, 8, 16)),
-        {"batch": 1, "trl": {"packing": True}},
         {"batch": 4, "trl": {"packing": True}},
+        {"batch": 4, "weights": "bfloat16"},
     ],
-    "dpo": [*({"batch": batch, "trl": {"precompute_ref_log_probs": True}} for batch in (1, 2, 4, 8, 16))],
+    "dpo": [
+        *({"batch": batch, **REFERENCE_FIRST} for batch in (1, 2, 4, 8, 16)),
+        {"batch": 4, "weights": "bfloat16", **REFERENCE_FIRST},
+    ],
 }
 
 
@@ -249,13 +253,10 @@ class Bench:
         """TRL at its other settings, once each, and this project's speed over the fastest of all."""
         rows = [{"batch": run["batch"], "tokens_per_second": run.get("trl_tokens_per_second"), "median": True}]
         for setting in SWEEP[task]:
-            for weights in dict.fromkeys((self.arguments.weights, "bfloat16")):
-                if weights != self.arguments.weights and setting["batch"] not in (4, 8):
-                    continue
-                found = self.job("trl", task, **setting, weights=weights)
-                speed = found["tokens"] / found["seconds"] if "seconds" in found else None
-                more = {name: found[name] for name in ("peak_memory", "failed") if name in found}
-                rows.append({**setting, "weights": weights, "tokens_per_second": speed, **more})
+            found = self.job("trl", task, **setting)
+            speed = found["tokens"] / found["seconds"] if "seconds" in found else None
+            more = {name: found[name] for name in ("peak_memory", "failed") if name in found}
+            rows.append({"weights": self.arguments.weights, **setting, "tokens_per_second": speed, **more})
         fastest = max((row for row in rows if row["tokens_per_second"]), key=lambda row: row["tokens_per_second"])
         return {"rows": rows, "fastest": fastest, "ratio": run["tokens_per_second"] / fastest["tokens_per_second"]}
 

@@ -91,7 +91,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, sharded: Path, adapter: Path
         )  # fmt: skip
     (path.parent / "said").write_text(done.stderr)
     # the recipe's own rows are reused: only what is new was executed
-    new = "(4 convert, 3 tokenize, 4 generate, 1 prompts, 4 judge, 4 aggregate)"
+    new = "(4 convert, 3 tokenize, 4 generate, 4 judge, 4 aggregate, 1 prompts)"
     assert f"executed 20 stages {new}, reused" in done.stdout
     return path
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness import benchmarks, files, models, recipe_file
+from harness import benchmarks, files, models, recipe_file, verify
 from harness.claims import writing
 from harness.cost import estimate, gpus, memory, render
 from harness.data import sources
@@ -16,7 +16,6 @@ from harness.errors import ConfigError
 from harness.plan import Plan, make_plan
 from harness.stage import Stage
 from harness.store import Store
-from harness.verify import verify_board
 from tests.test_smoke import bridgebench, executed
 
 PAPERS = ("paper-mistral-7b", "paper-llama3-8b")
@@ -120,7 +119,7 @@ def planned_without_its_data(name: str, tmp_path: Path, monkeypatch: pytest.Monk
 
     resolved = models.ResolvedModel("hub:x", {"format": "random", "name": "tiny-llama", "seed": 0}, dict)
     monkeypatch.setattr(models, "resolve", lambda reference, cache: resolved)
-    monkeypatch.setattr(sources, "load_rows", lambda source, form: rows[form])
+    monkeypatch.setattr(sources, "iterate_rows", lambda source, form: iter(rows[form]))
     monkeypatch.setattr(benchmarks, "load", prompts)
     monkeypatch.setattr(benchmarks, "reference_outputs", lambda benchmark: outputs)
     return make_plan(recipe_file.load(name), tmp_path, device="cpu")
@@ -199,9 +198,14 @@ def test_the_graph_runs_from_recipe_to_claims(tmp_path: Path) -> None:
     assert "One training seed" in told["cannot_tell"][0]
     published = tmp_path / "leaderboards" / name
     bridgebench(tmp_path / "store", "publish", name, "--to", str(published))
-    assert not [problem for problem in verify_board(published)[0] if problem.fatal]
+    assert not fatal(published, tmp_path)
     claims = files.read_json(published / "claims.json")
     claims["claims"][0]["verdict"] = "supported"
     files.write_json(published / "claims.json", claims)
-    said = [(problem.path, problem.what) for problem in verify_board(published)[0] if problem.fatal]
-    assert said == [("claims.json: claims", "does not follow from the verdicts")]
+    assert fatal(published, tmp_path) == [("claims.json: claims", "does not follow from the verdicts")]
+
+
+def fatal(published: Path, folder: Path) -> list[tuple[str, str]]:
+    """Path and reason of what `verify` finds wrong with a published board."""
+    problems, _ = verify.run(Store(folder / "store"), str(published))
+    return [(problem.path, problem.what) for problem in problems if problem.fatal]

@@ -107,5 +107,12 @@ def environment_fault(error: Exception) -> TrainerError | None:
     return None
 
 
+def end(code: int) -> None:
+    """Exit with ``code``; torch is asked how only where it is loaded."""
+    if "trainers.distributed" in sys.modules:
+        sys.modules["trainers.distributed"].end_process(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    end(main(sys.argv[1:]))

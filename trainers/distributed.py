@@ -9,6 +9,7 @@ reduced over all, so loss, normaliser and metrics are those of the whole batch. 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -109,10 +110,22 @@ class World:
             dist.barrier()
 
     def leave(self) -> None:
-        """The run is over."""
+        """The run is over, on every process."""
         if self.mesh is not None:
+            dist.barrier()
             dist.destroy_process_group()
             self.mesh = None
+
+
+def end_process(code: int) -> None:
+    """Exit with ``code``. Under torchrun without the interpreter's own end, which now and then aborts in gloo's threads
+    ("terminate called without an active exception") after a run that is complete.
+    """
+    if world_size() == 1:
+        sys.exit(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def world_size() -> int:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from trainers import loop, policy, spec
-from trainers.distributed import whole
+from trainers.distributed import end_process, whole
 
 
 def main(path: str, dtype: str, out: str) -> None:
@@ -38,3 +38,4 @@ def main(path: str, dtype: str, out: str) -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+    end_process(0)
