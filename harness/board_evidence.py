@@ -120,6 +120,23 @@ class Board:
             raise BridgebenchError(f"{self.name}/{name} has no verdicts: {why}.")
         return self.evidence.lines(keys["judge"], "verdicts.jsonl")
 
+    def all_verdicts(self) -> dict[str, dict[str, list[Line]]]:
+        """Benchmark → row → verdicts of every finished row, the primary benchmark first. Raises BridgebenchError."""
+        judged = [name for name, row in self.rows.items() if row.get("failed") is None]
+        return {
+            benchmark: {name: self.verdicts(name, benchmark) for name in judged if self._judged(name, benchmark)}
+            for benchmark in self.benchmarks
+        }
+
+    def _judged(self, name: str, benchmark: str) -> bool:
+        return "judge" in self.stage_keys(name, benchmark)
+
+
+def open_board(directory: Path, store: Store) -> Board:
+    """The board in ``directory``, with its own evidence where it has some, else with the store's."""
+    own = (directory / "evidence").is_dir()
+    return Board(directory, PublishedEvidence(directory) if own else StoreEvidence(store))
+
 
 def published_folder() -> Path:
     """Where a checkout keeps its published boards."""
@@ -136,7 +153,7 @@ def board(name: str, store: Store) -> Board:
     """A board by directory, or by name. Raises BridgebenchError naming what there is."""
     path = locate(name, store)
     if path is not None:
-        return Board(path, PublishedEvidence(path) if (path / "evidence").is_dir() else StoreEvidence(store))
+        return open_board(path, store)
     folders = (store.root / "boards", published_folder())
     known = sorted({each.parent.name for folder in folders for each in folder.glob(f"*/{DATA}")})
     raise BridgebenchError(

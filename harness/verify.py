@@ -46,7 +46,7 @@ def verify_board(found: Board, store: Store) -> tuple[list[Problem], int]:
                 problems += _verify_row(found, name, benchmark, said)
     groups = found.data.get("groups") or []
     if isinstance(found.evidence, PublishedEvidence) and not any(problem.fatal for problem in problems):
-        problems += _verify_groups(found.data, found.directory / "evidence") if groups else []
+        problems += _verify_groups(found) if groups else []
         problems += _verify_claims(found.directory) if (found.directory / "claims.json").exists() else []
     return problems, checked + len(found.rows) + len(groups)
 
@@ -78,15 +78,13 @@ def _verify_claims(directory: Path) -> list[Problem]:
     ]
 
 
-def _verify_groups(data: dict[str, Any], evidence: Path) -> list[Problem]:
+def _verify_groups(found: Board) -> list[Problem]:
     """The recipes' figures over seeds against the verdicts of all their rows."""
-    from harness import evidence as stored
     from harness import seed_groups
 
-    seed = data["recipe"]["statistics"]["seed"]
-    fresh = seed_groups.describe(
-        data["rows"], stored.verdicts(data, evidence), data["group_comparison"]["metric"], seed=seed
-    )
+    data = found.data
+    seed, metric = data["recipe"]["statistics"]["seed"], data["group_comparison"]["metric"]
+    fresh = seed_groups.describe(data["rows"], found.all_verdicts(), metric, seed=seed)
     return [
         Problem(f"{key}", "does not follow from the verdicts")
         for key, value in fresh.items()

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import evidence, files, leaderboard, recipe_file, seed_groups
+from harness import files, leaderboard, recipe_file, seed_groups, verify
 from harness.aggregate import differences, groups
 from harness.aggregate.estimates import estimate
 from harness.aggregate.outcomes import gather
+from harness.board_evidence import open_board
 from harness.stats.crossed import crossed_mean
+from harness.store import Store
 from tests.test_smoke import bridgebench
 
 PARTS = ("in", "in", "in", "out", "retain")
@@ -180,5 +182,12 @@ def test_a_run_over_two_seeds_ends_with_groups_that_follow_from_its_published_ve
     assert [row["row"] for row in data["rows"]] == ["base", "sft@0", "sft@1"]
     assert [(group["group"], group["n_seeds"]) for group in data["groups"]] == [("base", 0), ("sft", 2)]
     assert "One training seed" not in " ".join(data["notes"])
-    found = seed_groups.describe(data["rows"], evidence.verdicts(data, tmp_path / "store"), "pass_rate")
+    store = Store(tmp_path / "store")
+    found = seed_groups.describe(data["rows"], open_board(board, store).all_verdicts(), "pass_rate")
     assert found == {"groups": data["groups"], "group_comparison": data["group_comparison"]}
+    published = tmp_path / "published"
+    bridgebench(tmp_path / "store", "publish", "smoke", "--to", str(published))
+    assert not [problem for problem in verify.run(store, str(published))[0] if problem.fatal]
+    data["groups"][1]["pass_rate"] += 1
+    files.write_json(published / "data.json", data)
+    assert [problem.path for problem in verify.run(store, str(published))[0] if problem.fatal] == ["groups"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import evidence, files, recipe_file
+from harness import files, recipe_file
+from harness.board_evidence import open_board
 from harness.claims import agreement, render, report
 from harness.claims.registration import FOLDER
 from harness.claims.report import Report
@@ -47,9 +48,8 @@ def locate(target: str, store: Store) -> Path:
 
 def compute(directory: Path, store: Store) -> Report:
     """The report of the board in ``directory``, from its own evidence or from the store."""
-    board = files.read_json(directory / DATA)
-    verdicts = evidence.verdicts(board, evidence.root_of(directory, store.root))
-    return report.make(board, verdicts, _values(directory, store))
+    board = open_board(directory, store)
+    return report.make(board.data, board.all_verdicts(), _values(directory, store))
 
 
 def write(made: Report, board: dict[str, object], out: Path) -> None:

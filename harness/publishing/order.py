@@ -15,6 +15,7 @@ from pathlib import Path
 from harness import board_evidence as evidence
 from harness import files, publish, recipe_file
 from harness.board_evidence import Board
+from harness.config import Recipe
 from harness.errors import BridgebenchError, ConfigError
 from harness.plan import make_plan
 from harness.publishing import formats, hub_upload
@@ -56,10 +57,17 @@ def run(order: Order, store: Store) -> str:
 def write(name: str, store: Store, destination: Path) -> int:
     """A recipe's finished board, or any other board that is there, with its evidence; returns the number of files."""
     if _is_recipe(name, store):
-        recipe = recipe_file.load(name, (), store.root / recipe_file.SAVED)
-        plan = make_plan(recipe, store.root / "downloads")
+        plan = make_plan(_recipe(name, store), store.root / "downloads")
         return publish.to_directory(plan, store, destination)
     return publish.copy_board(evidence.board(name, store), destination)
+
+
+def _recipe(name: str, store: Store) -> Recipe:
+    """What the store's board of that name was built from, ``--set`` included; the recipe itself where there is none."""
+    built = store.root / "boards" / name / evidence.DATA
+    if built.is_file() and (kept := files.read_json(built).get("recipe")) is not None:
+        return Recipe.model_validate(kept)
+    return recipe_file.load(name, (), store.root / recipe_file.SAVED)
 
 
 def _is_recipe(name: str, store: Store) -> bool:
