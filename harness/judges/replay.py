@@ -37,7 +37,8 @@ def verdict_lines(judge: ReplayJudge, items: list[Item], names: dict[str, Any]) 
     """
     stored = records.read(Path(judge.verdicts).expanduser())
     if {"instruction", "output_2", "preference"} <= stored[0].keys():
-        return [_annotated(item, _annotations(stored), names) for item in items]
+        annotations = {_place(record): record for record in stored}
+        return [_annotated(item, annotations, names) for item in items]
     if not {"prompt_id", "model", "preference"} <= stored[0].keys():
         raise ConfigError(
             f"{judge.verdicts} holds neither verdicts of ours nor AlpacaEval's annotations.",
@@ -52,24 +53,33 @@ def verdict_lines(judge: ReplayJudge, items: list[Item], names: dict[str, Any]) 
 
 def _own(item: Item, stored: list[Line], names: dict[str, Any]) -> list[Line]:
     fresh = verdicts.common(item, 1, names)
-    lengths = ("length_model", "length_baseline")
-    fitting = [line for line in stored if all(line.get(key) in (None, fresh[key]) for key in lengths)]
+    fitting = [line for line in stored if _is_about(line, item)]
     if not fitting:
-        said = "its outputs had other lengths" if stored else "the file has none"
-        return [_missing(fresh, said)]
+        return [_missing(fresh, "it was made for other outputs" if stored else "the file has none")]
     return [fresh | {key: line[key] for key in TAKEN if key in line} for line in fitting]
 
 
-def _annotations(stored: list[Line]) -> dict[tuple[str, str], Line]:
-    return {(str(record["instruction"]), str(record["output_2"])): record for record in stored}
+def _is_about(line: Line, item: Item) -> bool:
+    """Whether a verdict of ours was made for these very texts; the rules judge's say so in their id."""
+    if "outputs_sha256" in line:
+        return bool(line["outputs_sha256"] == verdicts.outputs_digest(item))
+    other = item.other["text"] if item.other is not None else ""
+    named = f"{line.get('judge_key')}\n{item.prompt_id}\n{item.own[0]['text']}\n{other}"
+    return bool(line.get("id") == files.sha256_text(named)[:16])
 
 
-def _annotated(item: Item, stored: dict[tuple[str, str], Line], names: dict[str, Any]) -> Line:
-    """Known by instruction and output, so a verdict on another output is never taken."""
+def _place(record: Line) -> tuple[str, str, str]:
+    """Instruction, baseline's output, model's output."""
+    return str(record["instruction"]), str(record.get("output_1")), str(record["output_2"])
+
+
+def _annotated(item: Item, stored: dict[tuple[str, str, str], Line], names: dict[str, Any]) -> Line:
+    """Known by instruction and both outputs, so a verdict on another output or another baseline is never taken."""
     fresh = verdicts.common(item, 1, names)
-    record = stored.get((instruction(item.own[0]), item.own[0]["text"]))
+    other = str(item.other["text"]) if item.other is not None else "None"
+    record = stored.get((instruction(item.own[0]), other, item.own[0]["text"]))
     if record is None:
-        return _missing(fresh, "the file has none on this output")
+        return _missing(fresh, "the file has none on these outputs")
     (line,) = annotation_lines(record, "replay")
     failed = line["failure"]
     return fresh | {

@@ -49,6 +49,12 @@ def verdict(
     }
 
 
+def outputs_digest(item: Item) -> str:
+    """What is under judgment: a verdict is about these very texts and no others."""
+    others = [item.other["text"]] if item.other is not None else []
+    return files.sha256_text(files.canonical_json([[line["text"] for line in item.own], others]))
+
+
 def common(item: Item, turn: int, names: dict[str, Any]) -> Line:
     """What every verdict says of the prompt and the answer under judgment; the rest in the order of interface."""
     own = item.own[turn - 1]
@@ -70,6 +76,7 @@ def common(item: Item, turn: int, names: dict[str, Any]) -> Line:
         "tokens": 0,
         "cost": 0.0,
         "reused_from": None,
+        "outputs_sha256": outputs_digest(item),
         "part": item.prompt["part"],
         "family": item.prompt["family"],
         "index": item.prompt.get("index"),
