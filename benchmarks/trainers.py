@@ -79,7 +79,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--max-length", type=int, default=512)
     parser.add_argument("--microbatch", type=int, default=1024, help="this project's tokens per microbatch")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--no-sweep", action="store_true")
+    parser.add_argument("--sweep", nargs="*", default=["sft", "dpo"], help="tasks for which TRL's settings are swept")
     parser.add_argument("--no-trl", action="store_true", help="this project alone (for work on it)")
     parser.add_argument("--work", type=Path, help="keep the prepared model and data here")
     parser.add_argument("--result", type=Path)
@@ -204,7 +204,7 @@ class Bench:
             if not self.arguments.no_trl:
                 other.append(self.job("trl", task))
         result["runs"].append(self.compare(task, own, other, result["ceiling_flops"]["bfloat16"]))
-        if not self.arguments.no_sweep and not self.arguments.no_trl:
+        if task in self.arguments.sweep and not self.arguments.no_trl:
             result["sweep"][task] = self.sweep(task, result["runs"][-1])
         result["profile"][task] = self.job("profile", task)
 
