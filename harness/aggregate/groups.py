@@ -16,7 +16,7 @@ from harness.aggregate.comparison import Metric
 from harness.aggregate.differences import Difference, difference
 from harness.aggregate.outcomes import Outcomes, Verdicts, answered, complete, gather
 from harness.stats import paired
-from harness.stats.crossed import crossed_mean
+from harness.stats.crossed import COVERAGE, crossed_mean
 from harness.stats.intervals import rate_interval
 
 Array = np.ndarray
@@ -37,7 +37,7 @@ def estimate(verdicts: Verdicts, *, seed: int = 0) -> dict[str, Any]:
 def _note(seeds: int) -> str:
     if seeds < 2:
         return ONE_SEED
-    return f"two-way random effects over {seeds} seeds and the instructions, Satterthwaite's t"
+    return f"two-way random effects over {seeds} seeds and the instructions, Satterthwaite's t; {COVERAGE}"
 
 
 def _figures(found: dict[Metric, Outcomes], part: str | None, seed: int) -> dict[str, Any]:

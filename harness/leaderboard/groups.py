@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.leaderboard import cells, display, fields
 from harness.leaderboard.cells import View
 from harness.leaderboard.fields import Board, Metric, Row
+from harness.stats.crossed import COVERAGE
 
 
 def view(board: Board, rows: list[Row]) -> View | None:
@@ -24,10 +25,10 @@ def view(board: Board, rows: list[Row]) -> View | None:
 
 def note(board: Board) -> str:
     """What the intervals and ranks of the table mean."""
+    pairs = len((board.get("group_comparison") or {}).get("pairs") or [])
     return (
-        "Intervals cover new training seeds and new instructions (two-way random effects). Rank is 1 + the number of "
-        "recipes that are significantly better over seeds and instructions, Holm over "
-        f"{len((board.get('group_comparison') or {}).get('pairs') or [])} pairs."
+        f"Intervals are for new training seeds and new instructions (two-way random effects; {COVERAGE}). Rank is 1 + "
+        f"the number of recipes that are significantly better over seeds and instructions, Holm over {pairs} pairs."
     )
 
 
