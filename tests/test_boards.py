@@ -109,7 +109,7 @@ def test_check_names_what_no_longer_follows(copied: Path, tmp_path: Path) -> Non
         ".by_split.in.win_rate_low: the board says",
         ".rank: the board says 7",
         ".learning_rate: the board says 0.5",
-        "comparison on builtin:microtasks eval.pairs: differs",
+        "comparison on microtasks.pairs: differs",
         "leaderboard.csv: is not what data.json gives",
         "verdicts.jsonl: differs from its manifest",
     ):

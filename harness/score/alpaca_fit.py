@@ -104,7 +104,7 @@ def fit(lines: list[Line], extra: Extra, request: Request) -> dict[str, Any]:
         "lc_win_rate_high": high,
         "lc_reason": None,
         "lc_interval_note": f"percentile bootstrap over {len(lines)} instructions, {request.lc_draws} draws, "
-        f"seed {request.seed}, C held",
+        f"seed {request.seed}, C held; {alpaca_lc_bootstrap.COVERAGE}",
         "lc_spread": found.spread,
         "length_control": join,
         "length_control_strength": found.strength,

@@ -17,6 +17,8 @@ from harness.stats.alpaca_lc import GAMED_WEIGHT, AlpacaLc, Gamed
 Array = np.ndarray
 
 DRAWS = 1000
+COVERAGE = "covers 93 to 95 % in simulations"
+"""Over 805 instructions; smallest and largest of benchmarks/results/coverage.json."""
 BLOCK = 32
 LARGEST_STEP = 1.7
 MOST_STEPS = 200
