@@ -267,7 +267,11 @@ def test_dark_follows_the_system_and_the_readers_choice_stays(browser, board):
     assert luminance(browser) < 100
     browser.click("#theme")
     assert luminance(browser) > 700
-    browser.open(board / "browse.html")
+    # each page has its own process, and Chromium hands what one stored to the next without saying when
+    for _ in range(20):
+        browser.open(board / "browse.html")
+        if luminance(browser) > 700:
+            break
     assert luminance(browser) > 700
 
 
