@@ -3,13 +3,15 @@
     body (bf16 autocast) → hidden states at the positions before response tokens (M, H) → chunks of logits (C, V)
     → per position the log-prob of its token and logsumexp of its logits, (M,) each.
 
-The head has a backward of its own that recomputes each chunk, so memory does not grow with M x V. logsumexp costs
-nothing more: the log-prob needs it. It is the value of a state when logits are read as Q (docs/objectives.md, 5).
+The head has a backward of its own. For a small microbatch it keeps d log-prob / d logits in the dtype of the products;
+for a large one it computes each chunk anew, so memory does not grow with M x V. logsumexp costs nothing more: the
+log-prob needs it. It is the value of a state when logits are read as Q (docs/objectives.md, 5).
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +23,8 @@ from trainers.packing import Layout
 from trainers.turns import Turns
 
 CHUNK = 512  # positions at a time: 512 x 49,152 float32 logits are 100 MB
+SMALL_CHUNK = 128  # where the slopes are kept: the backward pass takes all positions at once
+KEPT = 1 << 27  # bytes of slopes that are worth keeping: 1,365 positions x 49,152 in bfloat16
 # final-logit transforms that this head does not apply; a model that has one would get wrong log-probs
 UNSUPPORTED_HEAD_SETTINGS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
 
@@ -58,42 +62,75 @@ class ChunkedLogProbs(torch.autograd.Function):
     """log softmax(hidden @ weight.T)[target] and logsumexp(hidden @ weight.T), chunk by chunk."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor, chunk: int) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor, chunk: int, keep: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """hidden (M, H), weight (V, H), target (M,) → twice (M,), float32 unless the inputs are float64.
 
-        The products are taken in ``hidden``'s dtype; the weight's gradient is summed and returned in its own.
+        The products are taken in ``hidden``'s dtype; the weight's gradient is summed and returned in its own. With
+        ``keep`` the slopes (M, V) of a pass that will be differentiated are kept in ``hidden``'s dtype, which saves
+        the backward pass a product of that size; otherwise it computes them anew, a chunk at a time.
         """
         ctx.save_for_backward(hidden, weight, target)
-        ctx.chunk = chunk
+        ctx.chunk, ctx.own_dtype = chunk, weight.dtype
+        keep = keep and any(ctx.needs_input_grad)
+        ctx.slopes = hidden.new_empty(len(hidden), len(weight)) if keep else None
         weight = weight.to(hidden.dtype)
-        chosen, normaliser = [], []
+        chosen, normaliser, start = [], [], 0
         for states, wanted in zip(hidden.split(chunk), target.split(chunk), strict=True):
-            logits = _wide(states @ weight.T)
-            normaliser.append(logits.logsumexp(1))
+            logits = states @ weight.T
+            if ctx.slopes is None:
+                logits = _wide(logits)
+                normaliser.append(logits.logsumexp(1))
+            else:
+                normaliser.append(_keep_slopes(logits, wanted, ctx.slopes[start : start + len(wanted)]))
             chosen.append(logits.gather(1, wanted[:, None])[:, 0] - normaliser[-1])
+            start += len(wanted)
         return torch.cat(chosen), torch.cat(normaliser)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
-        """d/dlogits = g (onehot - softmax) + h softmax, g of the log-prob, h of logsumexp; pushed to hidden and
-        weight.
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
+        """With s = softmax - onehot, g the log-prob's and h logsumexp's gradient: d/dlogits = (h - g) s + h onehot,
+        pushed to hidden and weight.
         """
         hidden, weight, target = ctx.saved_tensors
         to_token, to_normaliser = gradients
+        weight = weight.to(hidden.dtype)
+        slopes, ctx.slopes = ctx.slopes, None
+        parts = [(slice(0, len(hidden)), slopes)] if slopes is not None else _slopes(hidden, weight, target, ctx.chunk)
         to_hidden, to_weight = torch.empty_like(hidden), None
-        weight, own_dtype = weight.to(hidden.dtype), weight.dtype
-        start = 0
-        parts = (each.split(ctx.chunk) for each in (hidden, target, to_token, to_normaliser - to_token))
-        for states, wanted, onehot, spread in zip(*parts, strict=True):
-            slope = _wide(states @ weight.T)
-            slope.sub_(slope.logsumexp(1, keepdim=True)).exp_().mul_(spread[:, None])
-            slope[torch.arange(len(wanted), device=wanted.device), wanted] += onehot
-            slope = slope.to(weight.dtype)
-            to_hidden[start : start + len(wanted)] = slope @ weight
-            part = (slope.T @ states).to(own_dtype)
+        for rows, slope in parts:
+            spread = (to_normaliser[rows] - to_token[rows])[:, None]
+            to_hidden[rows] = (slope @ weight) * spread
+            part = (slope.T @ (hidden[rows] * spread).to(hidden.dtype)).to(ctx.own_dtype)
             to_weight = part if to_weight is None else to_weight.add_(part)
-            start += len(wanted)
-        return to_hidden, to_weight, None, None
+        if to_weight is not None and to_normaliser.any():
+            to_hidden += (weight[target] * to_normaliser[:, None]).to(hidden.dtype)
+            to_weight.index_add_(0, target, (hidden * to_normaliser[:, None]).to(ctx.own_dtype))
+        return to_hidden, to_weight, None, None, None
+
+
+def _keep_slopes(logits: Tensor, target: Tensor, slopes: Tensor) -> Tensor:
+    """Write softmax(logits) - onehot(target), (C, V), into ``slopes``; returns logsumexp, (C,).
+
+    The softmax is largest where the logit is, and there it is 1 / sum(exp(logit - largest)).
+    """
+    probabilities = _wide(logits).softmax(1)
+    normaliser = _wide(logits.amax(1)) - probabilities.amax(1).log()
+    # in the wide dtype: a probability near 1 has no digits left for its distance from 1 in bfloat16
+    probabilities[torch.arange(len(target), device=target.device), target] -= 1
+    slopes.copy_(probabilities)
+    return normaliser
+
+
+def _slopes(hidden: Tensor, weight: Tensor, target: Tensor, chunk: int) -> Iterator[tuple[slice, Tensor]]:
+    """Rows and their slopes, (C, V) each, computed from the hidden states."""
+    for start in range(0, len(hidden), chunk):
+        rows = slice(start, start + chunk)
+        logits = hidden[rows] @ weight.T
+        slopes = torch.empty_like(logits)
+        _keep_slopes(logits, target[rows], slopes)
+        yield rows, slopes
 
 
 def _wide(logits: Tensor) -> Tensor:
@@ -116,7 +153,8 @@ def response_scores(model: Any, batch: Microbatch, autocast: str | None, *, tail
     weight = model.get_output_embeddings().weight
     if autocast is not None:
         states = states.to(getattr(torch, autocast))
-    logprob, normaliser = ChunkedLogProbs.apply(states, weight, target, CHUNK)
+    keep = len(states) * len(weight) * states.element_size() <= KEPT
+    logprob, normaliser = ChunkedLogProbs.apply(states, weight, target, SMALL_CHUNK if keep else CHUNK, keep)
     return Scores(logprob[:count], normaliser[:count], normaliser[count:])
 
 

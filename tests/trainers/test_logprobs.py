@@ -86,8 +86,9 @@ def test_logsumexp_of_response_states_and_behind_truncated_turns_equals_that_of_
     assert truncated == len(cut) >= 2
 
 
+@pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("chunk", [1, 3, 100])
-def test_the_heads_own_backward_equals_autograds(chunk: int) -> None:
+def test_the_heads_own_backward_equals_autograds(chunk: int, keep: bool) -> None:
     generator = torch.Generator().manual_seed(0)
     hidden = torch.randn(7, 5, dtype=torch.float64, generator=generator, requires_grad=True)
     weight = torch.randn(11, 5, dtype=torch.float64, generator=generator, requires_grad=True)
@@ -95,8 +96,8 @@ def test_the_heads_own_backward_equals_autograds(chunk: int) -> None:
     slopes = torch.randn(2, 7, dtype=torch.float64, generator=generator)
     logits = hidden @ weight.T
     full = logits.log_softmax(-1)[torch.arange(7), target], logits.logsumexp(-1)
-    ours = ChunkedLogProbs.apply(hidden, weight, target, chunk)
     for used in ([0], [1], [0, 1]):  # the log-prob alone, logsumexp alone, both
+        ours = ChunkedLogProbs.apply(hidden, weight, target, chunk, keep)
         mine, theirs = (
             torch.autograd.grad(sum((each[i] * slopes[i]).sum() for i in used), (hidden, weight), retain_graph=True)
             for each in (ours, full)
