@@ -22,13 +22,13 @@ def causal_attention(query: Tensor, key: Tensor, value: Tensor, scale: float | N
         return scaled_dot_product_attention(
             query, key, value, is_causal=True, scale=scale, dropout_p=dropout, enable_gqa=grouped
         )
-    query, key, value = _in_autocast(query, key, value)
+    query, key, value = lowered(query, key, value)
     return _products(query, key, value, scale)
 
 
-def _in_autocast(*states: Tensor) -> tuple[Tensor, ...]:
-    """The states in the dtype that a matrix product would take under autocast."""
-    if not torch.is_autocast_enabled("cpu") or states[0].dtype == torch.float64:
+def lowered(*states: Tensor) -> tuple[Tensor, ...]:
+    """The states in the dtype that a matrix product takes under autocast, on a CPU."""
+    if states[0].device.type != "cpu" or not torch.is_autocast_enabled("cpu") or states[0].dtype == torch.float64:
         return states
     return tuple(each.to(torch.get_autocast_dtype("cpu")) for each in states)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from trainers.arrays import Texts, digest_parts
 from trainers.errors import INTEGRITY, TrainerError
@@ -34,10 +35,12 @@ FILL = 64  # rows are filled up to a multiple of it: kernels are prepared per sh
 
 
 class TokenData:
-    """Tokenised sequences, memory-mapped. ``group`` is 1 for demonstrations and 2 for pairs (chosen, rejected)."""
+    """Tokenised sequences, memory-mapped. ``group`` is 1 for demonstrations and 2 for pairs (chosen, rejected); without
+    it, what the data are.
+    """
 
-    def __init__(self, directory: Path, group: int = 1) -> None:
-        self.directory, self.group = directory, group
+    def __init__(self, directory: Path, group: int | None = None) -> None:
+        self.directory = directory
         try:
             self.input_ids, self.loss_mask, self.turn_ends, self.offsets = (
                 np.load(directory / name, mmap_mode="r", allow_pickle=False) for name in ARRAYS
@@ -49,7 +52,8 @@ class TokenData:
             ) from None
         if not len(self.rows) or self.sequences % len(self.rows):
             raise TrainerError(f"the tokenised data in {directory} is torn: its sequences do not fit its rows.")
-        if group == 2 and self.sequences_per_row != 2:
+        self.group = group or self.sequences_per_row
+        if self.group == 2 and self.sequences_per_row != 2:
             raise TrainerError(f"the tokenised data in {directory} are not preference pairs.")
 
     @property
@@ -98,14 +102,24 @@ class TokenData:
         """All tokens of these examples, padding not counted."""
         return sum(self.length(s) for example in examples for s in self.members(example))
 
+    def shared(self, example: int) -> int:
+        """Tokens with which both sequences of a pair begin: a state that both have is computed once."""
+        if self.group == 1:
+            return 0
+        first, second = (self.input_ids[self.offsets[s] : self.offsets[s + 1]] for s in self.members(example))
+        length = min(len(first), len(second))
+        differing = np.flatnonzero(first[:length] != second[:length])
+        return int(differing[0]) if len(differing) else length
+
     def microbatches(self, examples: list[int], budget: int) -> Iterator[Microbatch]:
         """Pack examples into microbatches of at most ``budget`` tokens (at least one example each).
 
         Longest first, so that a batch that does not fit fails at once; ties by position, so the split is repeatable.
         """
+        sizes = {example: self.tokens([example]) - self.shared(example) for example in examples}
         chosen: list[int] = []
-        for example in sorted(examples, key=lambda example: -self.tokens([example])):
-            if chosen and self.tokens([*chosen, example]) > budget:
+        for example in sorted(examples, key=lambda example: -sizes[example]):
+            if chosen and sum(sizes[each] for each in chosen) + sizes[example] > budget:
                 yield self._pack(chosen)
                 chosen = []
             chosen.append(example)
@@ -114,29 +128,38 @@ class TokenData:
 
     def _pack(self, examples: list[int]) -> Microbatch:
         rows = [sequence for example in examples for sequence in self.members(example)]
-        lengths = [self.length(sequence) for sequence in rows]
-        total = -(-sum(lengths) // FILL) * FILL
+        lines = list(self._lines(examples))
+        used = 1 + max(int(line.max()) for line in lines)
+        total = -(-used // FILL) * FILL
         ids, places = np.zeros((1, total), dtype=np.int64), np.zeros((1, total), dtype=np.int64)
-        position, target, owner, token, ended = [], [], [], [], []
-        begin = 0
-        for line, (sequence, length) in enumerate(zip(rows, lengths, strict=True)):
-            start = int(self.offsets[sequence])
-            ids[0, begin : begin + length] = self.input_ids[start : start + length]
-            places[0, begin : begin + length] = np.arange(length)
-            trained = np.flatnonzero(self.loss_mask[start : start + length])
+        position, target, owner, token = [], [], [], []
+        for number, (sequence, line) in enumerate(zip(rows, lines, strict=True)):
+            start, end = int(self.offsets[sequence]), int(self.offsets[sequence + 1])
+            ids[0, line] = tokens = self.input_ids[start:end]
+            places[0, line] = np.arange(len(line))
+            trained = np.flatnonzero(self.loss_mask[start:end])
             trained = trained[trained > 0]  # nothing predicts the first token
-            position.append(begin + trained - 1)
-            target.append(ids[0, begin + trained])
-            owner.append(np.full(len(trained), line))
+            position.append(line[trained - 1])
+            target.append(tokens[trained])
+            owner.append(np.full(len(trained), number))
             token.append(start + trained)
-            ended.append(self.turn_ends[start + trained] == 1)
-            begin += length
         joined = [np.concatenate(part).astype(np.int64) for part in (position, target, owner, token)]
-        # a response token stands one place behind the state that predicts it
-        turns = Turns.of(joined[0] + 1, np.concatenate(ended), joined[3])
+        behind = np.concatenate([line[at - self.offsets[s]] for s, line, at in zip(rows, lines, token, strict=True)])
+        turns = Turns.of(joined[3], self.turn_ends[joined[3]] == 1, behind)
         flat = [torch.from_numpy(part) for part in joined]
-        packed = torch.from_numpy(ids), torch.from_numpy(places), Layout.of(lengths, total)
+        packed = torch.from_numpy(ids), torch.from_numpy(places), Layout.sharing(lines, total)
         return Microbatch(*packed, flat[0], flat[1], flat[2], flat[3], rows, turns)
+
+    def _lines(self, examples: list[int]) -> Iterator[NDArray[np.int64]]:
+        """Where the tokens of each sequence lie in the row; a pair's second sequence begins with the first one's."""
+        begin = 0
+        for example in examples:
+            shared, opening = self.shared(example), np.zeros(0, dtype=np.int64)
+            for sequence in self.members(example):
+                own = np.arange(begin, begin + self.length(sequence) - len(opening))
+                line = np.concatenate([opening, own])
+                yield line
+                begin, opening = begin + len(own), line[:shared]
 
 
 @lru_cache(maxsize=2)

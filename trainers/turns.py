@@ -25,15 +25,15 @@ class Turns:
     tail_token: Tensor  # (K,) its index in the tokenised data's flat arrays
 
     @classmethod
-    def of(cls, place: NDArray[np.int64], ended: NDArray[np.bool_], token: NDArray[np.int64]) -> Turns:
-        """From each response token's ``place`` in the packed row, whether it ``ended`` its turn, and its flat index.
+    def of(cls, token: NDArray[np.int64], ended: NDArray[np.bool_], place: NDArray[np.int64]) -> Turns:
+        """From each response token's flat index, whether it ``ended`` its turn, and its ``place`` in the packed row.
 
         A turn is a run of neighbouring response tokens; an end-of-turn token ends it even if another follows at once.
         """
-        begins = np.ones(len(place), dtype=bool)
-        begins[1:] = (np.diff(place) != 1) | ended[:-1]
+        begins = np.ones(len(token), dtype=bool)
+        begins[1:] = (np.diff(token) != 1) | ended[:-1]
         first = np.flatnonzero(begins)
-        last = np.append(first[1:], len(place)) - 1
+        last = np.append(first[1:], len(token)) - 1
         tail = last[~ended[last]]
         arrays = (np.cumsum(begins) - 1, first, last, tail, place[tail], token[tail])
         return cls(*(torch.from_numpy(array.astype(np.int64)) for array in arrays))

@@ -58,7 +58,7 @@ def load(directory: Path) -> list[Response]:
     """
     if (directory / CONTINUATIONS).exists():
         return [Response(row["id"], row["tokens"], row["first"]) for row in read_jsonl(directory / CONTINUATIONS)]
-    data = TokenData(directory)
+    data = TokenData(directory, group=1)
     return [_response(data, sequence, row) for sequence, row in enumerate(row_ids(data))]
 
 
@@ -69,7 +69,7 @@ def row_ids(data: TokenData) -> list[str]:
 
 def are_pairs(directory: Path) -> bool:
     """Whether tokenised data are (chosen, rejected) in turn."""
-    ids = row_ids(TokenData(directory))
+    ids = row_ids(TokenData(directory, group=1))
     return len(ids) % 2 == 0 and ids[0::2] == ids[1::2]
 
 
