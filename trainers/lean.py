@@ -25,7 +25,8 @@ class RMSNorm(torch.autograd.Function):
     def forward(ctx: Any, states: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
         """states (…, H), weight (H,) → (…, H) in ``dtype``; at least float32 inside."""
         wide = _wide(states)
-        inverse = (wide.square().mean(-1, keepdim=True) + eps).rsqrt_()
+        length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+        inverse = length.square_().div_(states.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(states, weight, inverse)
         return (weight * (wide * inverse).to(states.dtype)).to(dtype)
 

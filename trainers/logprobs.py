@@ -71,20 +71,19 @@ class ChunkedLogProbs(torch.autograd.Function):
         ``keep`` the slopes (M, V) of a pass that will be differentiated are kept in ``hidden``'s dtype, which saves
         the backward pass a product of that size; otherwise it computes them anew, a chunk at a time.
         """
-        ctx.save_for_backward(hidden, weight, target)
         ctx.chunk, ctx.own_dtype = chunk, weight.dtype
+        weight = weight.to(hidden.dtype)
+        ctx.save_for_backward(hidden, weight, target)
         keep = keep and any(ctx.needs_input_grad)
         ctx.slopes = hidden.new_empty(len(hidden), len(weight)) if keep else None
-        weight = weight.to(hidden.dtype)
         chosen, normaliser, start = [], [], 0
         for states, wanted in zip(hidden.split(chunk), target.split(chunk), strict=True):
             logits = states @ weight.T
             if ctx.slopes is None:
-                logits = _wide(logits)
-                normaliser.append(logits.logsumexp(1))
+                normaliser.append(torch.cat([_wide(some).logsumexp(1) for some in logits.split(_rows(logits))]))
             else:
                 normaliser.append(_keep_slopes(logits, wanted, ctx.slopes[start : start + len(wanted)]))
-            chosen.append(logits.gather(1, wanted[:, None])[:, 0] - normaliser[-1])
+            chosen.append(_wide(logits.gather(1, wanted[:, None])[:, 0]) - normaliser[-1])
             start += len(wanted)
         return torch.cat(chosen), torch.cat(normaliser)
 
@@ -95,18 +94,19 @@ class ChunkedLogProbs(torch.autograd.Function):
         """
         hidden, weight, target = ctx.saved_tensors
         to_token, to_normaliser = gradients
-        weight = weight.to(hidden.dtype)
         slopes, ctx.slopes = ctx.slopes, None
         parts = [(slice(0, len(hidden)), slopes)] if slopes is not None else _slopes(hidden, weight, target, ctx.chunk)
         to_hidden, to_weight = torch.empty_like(hidden), None
         for rows, slope in parts:
             spread = (to_normaliser[rows] - to_token[rows])[:, None]
             to_hidden[rows] = (slope @ weight) * spread
-            part = (slope.T @ (hidden[rows] * spread).to(hidden.dtype)).to(ctx.own_dtype)
-            to_weight = part if to_weight is None else to_weight.add_(part)
-        if to_weight is not None and to_normaliser.any():
+            if ctx.needs_input_grad[1]:
+                part = (slope.T @ (hidden[rows] * spread).to(hidden.dtype)).to(ctx.own_dtype)
+                to_weight = part if to_weight is None else to_weight.add_(part)
+        if to_normaliser.any():
             to_hidden += (weight[target] * to_normaliser[:, None]).to(hidden.dtype)
-            to_weight.index_add_(0, target, (hidden * to_normaliser[:, None]).to(ctx.own_dtype))
+            if to_weight is not None:
+                to_weight.index_add_(0, target, (hidden * to_normaliser[:, None]).to(ctx.own_dtype))
         return to_hidden, to_weight, None, None, None
 
 
@@ -115,12 +115,19 @@ def _keep_slopes(logits: Tensor, target: Tensor, slopes: Tensor) -> Tensor:
 
     The softmax is largest where the logit is, and there it is 1 / sum(exp(logit - largest)).
     """
-    probabilities = _wide(logits).softmax(1)
-    normaliser = _wide(logits.amax(1)) - probabilities.amax(1).log()
-    # in the wide dtype: a probability near 1 has no digits left for its distance from 1 in bfloat16
-    probabilities[torch.arange(len(target), device=target.device), target] -= 1
-    slopes.copy_(probabilities)
-    return normaliser
+    normaliser, rows = [], _rows(logits)
+    for some, wanted, kept in zip(logits.split(rows), target.split(rows), slopes.split(rows), strict=True):
+        probabilities = _wide(some).softmax(1)
+        normaliser.append(_wide(some.amax(1)) - probabilities.amax(1).log())
+        # in the wide dtype: a probability near 1 has no digits left for its distance from 1 in bfloat16
+        probabilities[torch.arange(len(wanted), device=wanted.device), wanted] -= 1
+        kept.copy_(probabilities)
+    return torch.cat(normaliser)
+
+
+def _rows(logits: Tensor) -> int:
+    """Rows at a time: on a CPU so few that what is in between stays in the cache."""
+    return 16 if logits.device.type == "cpu" else max(1, len(logits))
 
 
 def _slopes(hidden: Tensor, weight: Tensor, target: Tensor, chunk: int) -> Iterator[tuple[slice, Tensor]]:

@@ -28,7 +28,7 @@ from trainers.data import TokenData, epoch_order
 from trainers.distributed import World, whole
 from trainers.errors import TrainerError
 from trainers.logprobs import Microbatch, autocast_context
-from trainers.memory import peak_memory_bytes, reset_peak_memory
+from trainers.memory import keep_freed_memory, peak_memory_bytes, reset_peak_memory
 from trainers.metrics import FILE, Metrics
 from trainers.optimizer import make_optimizer
 from trainers.output import Run, tree, write_json
@@ -59,6 +59,7 @@ class Trainer:
     def __init__(self, spec: Train, directory: Path) -> None:
         self.spec, self.directory = spec, directory
         self.device = choose_device(spec.device)
+        keep_freed_memory()
         self.world = World(self.device)
         self.data = TokenData(spec.data, group=2 if isinstance(spec.objective, DPO) else 1)
         require_vocabulary(spec.model, spec.data)

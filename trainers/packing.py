@@ -8,6 +8,7 @@ similar length.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -46,7 +47,7 @@ class Layout:
     def of(cls, lengths: list[int], total: int) -> Layout:
         """The layout of sequences laid end to end in a row of ``total`` >= sum(lengths) tokens."""
         begins = np.cumsum([0, *lengths])
-        return cls.sharing([np.arange(*each) for each in zip(begins[:-1], begins[1:], strict=True)], total)
+        return cls.sharing([np.arange(*each) for each in itertools.pairwise(begins)], total)
 
     @classmethod
     def sharing(cls, sequences: list[NDArray[np.int64]], total: int) -> Layout:
@@ -69,8 +70,8 @@ class Layout:
         second = order[~first]
         unread = np.setdiff1d(np.arange(len(cells)), order[first])
         used = int(cells.max()) + 1
-        arrays = (np.maximum(cells, 0), scatter, cells[second], second, unread)
-        return cls(tuple(shapes), *(torch.from_numpy(array) for array in arrays), total - used)
+        arrays = [torch.from_numpy(each) for each in (np.maximum(cells, 0), scatter, cells[second], second, unread)]
+        return cls(tuple(shapes), arrays[0], arrays[1], arrays[2], arrays[3], arrays[4], total - used)
 
     def to(self, device: torch.device) -> Layout:
         """All tensors on ``device``."""
@@ -155,10 +156,11 @@ def packed_attention(
         return causal_attention(query, key, value, scaling, dropout).transpose(1, 2), None
     # (1, H, N, D) → (C, H, D) → per block (B, T, H, D)
     blocks = [_blocks(ToCells.apply(each[0].transpose(0, 1), layout), layout) for each in lowered(query, key, value)]
-    mixed = [
-        causal_attention(*(each.transpose(1, 2) for each in lines), scaling, dropout).transpose(1, 2).flatten(0, 1)
-        for lines in zip(*blocks, strict=True)
-    ]
+    mixed = []
+    for lines in zip(*blocks, strict=True):
+        states = [each.transpose(1, 2) for each in lines]
+        out = causal_attention(states[0], states[1], states[2], scaling, dropout)
+        mixed.append(out.transpose(1, 2).flatten(0, 1))
     return FromCells.apply(mixed[0] if len(mixed) == 1 else torch.cat(mixed), layout)[None], None
 
 

@@ -36,6 +36,9 @@ def make_policy(spec: Train, device: str, world: World) -> Scorer:
     check_head(model)
     if spec.lora is not None:
         model = lora.attach(model, spec.lora, spec.seed)
+    elif world.size == 1 and model.get_input_embeddings().weight is model.get_output_embeddings().weight:
+        # the few rows that were looked up are added to the head's gradient, instead of a second one of its size
+        model.get_input_embeddings().sparse = True
     if spec.gradient_checkpointing:
         recompute(model)
     if spec.compile:

@@ -23,6 +23,7 @@ from trainers.checkpoint import choose_device, load_model
 from trainers.data import TokenData
 from trainers.errors import INTEGRITY, TrainerError
 from trainers.logprobs import check_head, response_scores
+from trainers.memory import keep_freed_memory
 from trainers.output import MANIFEST, Run
 from trainers.spec import Reference
 from trainers.vocabulary import require_vocabulary, vocabulary
@@ -44,6 +45,7 @@ class ReferenceScores:
 
 def reference(spec: Reference) -> None:
     """Run a reference spec."""
+    keep_freed_memory()
     run = Run(spec)
     device = choose_device(spec.device)
     data = TokenData(spec.data)

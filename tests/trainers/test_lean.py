@@ -8,26 +8,27 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention, silu
 
-from trainers.attention import causal_attention
+from trainers.attention import PIECE, causal_attention
 from trainers.checkpoint import load_model
 from trainers.lean import SwiGLU
 from trainers.packing import Layout
 
 
+@pytest.mark.parametrize("length", [17, PIECE, 2 * PIECE + 3])
 @pytest.mark.parametrize(("heads", "groups"), [(6, 6), (6, 2), (4, 1)])
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 1e-5), (torch.bfloat16, 0.05)]
 )
 def test_attention_as_products_equals_torchs_own_with_its_gradients(
-    heads: int, groups: int, dtype: torch.dtype, tolerance: float
+    heads: int, groups: int, length: int, dtype: torch.dtype, tolerance: float
 ) -> None:
     generator = torch.Generator().manual_seed(0)
 
     def states(count: int) -> torch.Tensor:
-        return torch.randn(2, count, 17, 8, dtype=dtype, generator=generator).requires_grad_()
+        return torch.randn(2, count, length, 8, dtype=dtype, generator=generator).requires_grad_()
 
     inputs = states(heads), states(groups), states(groups)
-    slope = torch.randn(2, heads, 17, 8, dtype=dtype, generator=generator)
+    slope = torch.randn(2, heads, length, 8, dtype=dtype, generator=generator)
     ours = causal_attention(*inputs, None)
     theirs = scaled_dot_product_attention(*inputs, is_causal=True, enable_gqa=True)
     torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=tolerance)
