@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -89,3 +90,10 @@ def test_the_trainers_need_neither_a_serving_engine_nor_a_data_set_library() -> 
         if name.startswith("trainers"):
             roots = {imported.split(".")[0] for imported in imports(path, top_level_only=False)}
             assert not roots & {"vllm", "datasets", "trl"}, name
+
+
+def test_every_test_that_a_document_names_exists() -> None:
+    written = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    for page in (ROOT / "docs").glob("*.md"):
+        for name in re.findall(r"\btest_\w+(?=[`(])", page.read_text("utf-8")):
+            assert f"def {name}(" in written, f"{page.name}: {name}"
