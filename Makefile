@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-test browser quickstart publish-quickstart test bench-planning bench-site bench-stats bench-trainers \
-	screenshots format clean
+	check-trainers-alone check-compile screenshots format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
@@ -71,6 +71,20 @@ test: install-test browser  ## style, types and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
+# What the trainers need and nothing else: no data set library, no serving engine. ALONE_TORCH and ALONE_TRANSFORMERS pick versions.
+ALONE := .venv-alone
+ALONE_TORCH ?= 2.13.0
+ALONE_TRANSFORMERS ?= 5.19.0
+
+check-trainers-alone:  ## every kind of trainer spec with torch, transformers and little else (PYTHON=python3.13)
+	rm -rf $(ALONE)
+	$(PYTHON) -m venv $(ALONE)
+	$(ALONE)/bin/python -m pip install --quiet torch==$(ALONE_TORCH) transformers==$(ALONE_TRANSFORMERS) safetensors pydantic numpy
+	$(ALONE)/bin/python tests/trainers/alone.py
+
+check-compile: install-test  ## compile: true against eager on a tiny model; minutes of compiling
+	$(BIN)/python -m tests.trainers.compiled
 
 bench-trainers: install-test  ## speed and memory of the trainers beside TRL's; let nothing else run
 	$(BIN)/python -m benchmarks.trainers --device $(DEVICE)

@@ -1,6 +1,6 @@
 """What padding inside attention costs, by how alike in length the sequences of one block are, and by the data's order.
 
-    python benchmarks/attention_blocks.py [--data DIRECTORY] [--time] [--output FILE]
+    python -m benchmarks.attention_blocks [--data DIRECTORY] [--time] [--output FILE]
 
 Counts query-key pairs of one epoch against those the sequences need, for blocks of different `SIMILAR` and two orders:
 `shuffle`, global batches drawn uniformly (what training does), and `grouped`, global batches of examples of similar

@@ -1,11 +1,12 @@
 """Memory and speed of tokenising a large data set: streamed, against the way that holds everything.
 
-    python benchmarks/tokenize_memory.py [--rows 200000] [--output benchmarks/results/tokenize_memory.json]
+    python -m benchmarks.tokenize_memory [--rows 200000] [--output benchmarks/results/tokenize_memory.json]
 
 Rows are short conversations made up here; the model is random:tiny-llama unless --model names a checkpoint (the
 tokenizer decides the speed). Each way runs in a process of its own, which samples its resident memory: anonymous pages
-are what a data set held in memory costs, file pages are a cache that the system may take back. `read` then goes through
-all microbatches of the streamed result once, as an epoch of training does.
+are what a data set held in memory costs, file pages are a cache that the system may take back. `again` runs
+the same spec a second time; `read` goes through all microbatches of the streamed result once, as an epoch of training
+does.
 """
 
 from __future__ import annotations
@@ -58,11 +59,19 @@ class Memory(threading.Thread):
 
 def streamed(model: Path, rows: Path, out: Path) -> None:
     """The trainers' way."""
+    from trainers.__main__ import run
     from trainers.spec import ADAPTER
-    from trainers.tokenize import tokenize
 
     spec = {"kind": "tokenize", "format": "sft", "model": str(model), "rows": str(rows), "output": str(out)}
-    tokenize(ADAPTER.validate_python(spec))
+    run(ADAPTER.validate_python(spec))
+
+
+def again(model: Path, rows: Path, out: Path) -> None:
+    """The same spec once more; SystemExit if that wrote a file."""
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    streamed(model, rows, out)
+    if before != {path: path.stat().st_mtime_ns for path in out.iterdir()}:
+        raise SystemExit("the second run wrote files")
 
 
 def held(model: Path, rows: Path, out: Path) -> None:
@@ -94,7 +103,7 @@ def nothing(model: Path, rows: Path, out: Path) -> None:
     """What every way has before it begins."""
 
 
-WAYS = {"nothing": nothing, "streamed": streamed, "read": read, "held": held}
+WAYS = {"nothing": nothing, "streamed": streamed, "again": again, "read": read, "held": held}
 
 
 def child(way: str, model: Path, rows: Path, out: Path) -> None:
@@ -112,8 +121,7 @@ def child(way: str, model: Path, rows: Path, out: Path) -> None:
     clock, processor = time.monotonic(), time.process_time()
     WAYS[way](model, rows, out)
     seconds, processor_seconds = time.monotonic() - clock, time.process_time() - processor
-    if way == "nothing":
-        time.sleep(0.1)  # long enough for a sample
+    time.sleep(0.1)  # long enough for a sample
     memory.stopped.set()
     memory.join()
     took = {"seconds": seconds, "processor_seconds": processor_seconds}
@@ -123,7 +131,7 @@ def child(way: str, model: Path, rows: Path, out: Path) -> None:
 
 def measure(way: str, model: Path, rows: Path, out: Path) -> dict[str, Any]:
     """One way in a process of its own."""
-    command = [sys.executable, __file__, "--child", way, str(model), str(rows), str(out)]
+    command = [sys.executable, "-m", "benchmarks.tokenize_memory", "--child", way, str(model), str(rows), str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT ")), None)
     if line is None:
@@ -150,6 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--model", type=Path, help="a checkpoint whose tokenizer is used")
+    parser.add_argument("--label", help="what the result calls that model")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -162,11 +171,13 @@ def main() -> None:
     base = runs[0]["peak_anonymous"]
     for found in runs:
         found["anonymous_above_imports"] = found["peak_anonymous"] - base
-        found["rows_per_second"] = options.rows / found["seconds"] if found["way"] != "nothing" else None
+        passes = found["way"] not in ("nothing", "again")
+        found["rows_per_second"] = options.rows / found["seconds"] if passes else None
     result = {
         "rows": options.rows,
         "tokens": manifest["summary"]["tokens"],
-        "tokenizer": str(options.model.name) if options.model else "random:tiny-llama (a token a byte)",
+        "tokenizer": options.label or str(options.model or "random:tiny-llama (a token a byte)"),
+        "load_average": os.getloadavg(),
         "machine": manifest["machine"],
         "versions": manifest["versions"],
         "runs": runs,

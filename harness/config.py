@@ -94,6 +94,9 @@ class Training(Strict):
     lora: Lora | None = None
     tensorboard: bool = False
     """Curves for TensorBoard beside metrics.jsonl; execution only."""
+    eval_every: Count | None = None
+    """Steps between two measurements of the loss on ``data.sft_eval`` or ``data.preference_eval``; the last step's is
+    always measured."""
 
 
 class Overrides(Strict):
@@ -214,10 +217,12 @@ class PreferenceStage(Overrides):
 
 
 class Data(Strict):
-    """Where demonstrations and preference pairs come from."""
+    """Where demonstrations and preference pairs come from; ``…_eval``: held-out ones, for the loss alone."""
 
     sft: DataSource
     preference: DataSource | None = None
+    sft_eval: DataSource | None = None
+    preference_eval: DataSource | None = None
 
 
 class Generate(Strict):
@@ -343,6 +348,7 @@ class Recipe(Strict):
         self._require_rows()
         if any(self.preference_stages.values()) and self.data is not None and self.data.preference is None:
             raise ValueError("a preference stage needs data.preference")
+        self._require_held_out_data()
         if "base" in self.variants:
             raise ValueError('a variant cannot be called "base"; that is the untouched model\'s row')
         sweeps.check_axes(Variant, self.sweep)
@@ -357,6 +363,13 @@ class Recipe(Strict):
         if self.claims is not None:
             self.claims.check(self.cells, self.stages, list(self.evaluations), self.training.learning_rate)
         return self
+
+    def _require_held_out_data(self) -> None:
+        data = self.data
+        if data is not None and data.preference is None and data.preference_eval is not None:
+            raise ValueError("data.preference_eval needs data.preference")
+        if self.training.eval_every and (data is None or not (data.sft_eval or data.preference_eval)):
+            raise ValueError("training.eval_every needs held-out rows: data.sft_eval, data.preference_eval or both")
 
     def _require_rows(self) -> None:
         if not self.variants and not self.externals:

@@ -2,6 +2,9 @@
 
 base ── tokenize ─┬─ train (sft, f-sft) ─┬─────────────────────────► generate ─► judge ─► aggregate
         reference ┘  reference, tokenize ┴─ train (dpo) ───────────►
+
+Held-out rows, where a recipe names some, are tokenised and scored like those that are trained on, and read by the same
+train stages. They change no weight, but they are part of the key: a stage's files include the losses measured on them.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from typing import Any
 
 from harness import inspection, models
 from harness.config import Data, DataSource, PreferenceStage, Recipe, Training, Variant, merged
-from harness.data import sources
+from harness.data import held_out, sources
 from harness.errors import BridgebenchError, ConfigError, did_you_mean
 from harness.evaluation import Evaluated, Evaluator
 from harness.external_rows import Candidate, candidate, convert_stage
@@ -24,7 +27,7 @@ from harness.stage import Stage, in_order
 
 BASE_ROW = "base"
 EXECUTION_ONLY = {"checkpoint_every", "tensorboard"}
-OPTIONAL = {"gradient_checkpointing", "compile", "lora"}
+OPTIONAL = {"gradient_checkpointing", "compile", "lora", "eval_every"}
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ class _Planner:
         self.preference_data = (
             self._tokenize(data.preference, "preference", max_length) if data.preference is not None else None
         )
+        self.eval_data = {form: self._tokenize(source, form, max_length) for form, source in held_out.of(data).items()}
 
     def _tokenize(self, source: DataSource, form: sources.Format, max_length: int) -> Stage:
         found = sources.survey(source, form)
@@ -242,6 +246,9 @@ class _Planner:
         self, label: str, seed: int, objective: dict[str, Any], training: Training, inputs: dict[str, Stage]
     ) -> Stage:
         settings = training.model_dump(mode="json", exclude={"max_length", "loss_on", *EXECUTION_ONLY})
+        inputs = inputs | self._eval_inputs(inputs)
+        if "eval_data" not in inputs:
+            settings["eval_every"] = None
         # settings that came later stand in the identity only where they are used: older results keep their keys
         settings = {name: value for name, value in settings.items() if name not in OPTIONAL or value}
         identity = {"objective": objective, **settings, "seed": seed, "device": self.device}
@@ -249,6 +256,16 @@ class _Planner:
         if training.tensorboard:
             execution["tensorboard"] = True
         return Stage("train", label, identity, inputs, execution)
+
+    def _eval_inputs(self, inputs: dict[str, Stage]) -> dict[str, Stage]:
+        """The held-out rows of the kind that is trained on, with their reference if the objective has one."""
+        data = self.eval_data.get(inputs["data"].identity["format"])
+        if data is None:
+            return {}
+        if "reference" not in inputs:
+            return {"eval_data": data}
+        model = inputs["model"]
+        return {"eval_data": data, "eval_reference": self._reference(model, data, f"{model.label} on held-out rows")}
 
     def _reference(self, model: Stage, data: Stage, label: str) -> Stage:
         training = self.recipe.training

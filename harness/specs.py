@@ -30,6 +30,8 @@ def directory(store: Store, stage: Stage) -> Path:
 
 CONTENT = ("rows_sha256", "turn", "questions")
 """Of a tokenize stage's identity: what its rows are, which the trainers read from the rows themselves."""
+READ_IN_TRAINING = ("reference", "eval_data", "eval_reference")
+"""Inputs of a train stage beside model and data, under the names that the trainers have for them."""
 
 
 def trainer_spec(stage: Stage, store: Store, recipe: str) -> dict[str, Any]:
@@ -47,8 +49,7 @@ def trainer_spec(stage: Stage, store: Store, recipe: str) -> dict[str, Any]:
         return spec | {"rows": str(out / "rows.jsonl")} | own
     spec["data"] = str(directory(store, stage.inputs["data"]))
     if stage.kind == "train":
-        reference = stage.inputs.get("reference")
-        spec["reference"] = str(directory(store, reference)) if reference else None
+        spec |= {role: str(directory(store, stage.inputs[role])) for role in READ_IN_TRAINING if role in stage.inputs}
     return spec | settings | stage.execution
 
 

@@ -76,6 +76,8 @@ def stages(name):
     """Manifests as a store has them; the training stages with metrics."""
     shared = {"commit": "c0ffee", "dirty": True, "command": f"bridgebench run {HOSTILE}", "versions": {"torch": "2"}}
     metrics = [{"step": k, "loss": 2.0 / k, "learning_rate": 1e-4 / k, "grad_norm": 1.0} for k in range(1, 40)]
+    for row in metrics[9::10]:
+        row["eval_loss"] = row["loss"] + 0.1  # held-out rows are measured at intervals
     dpo = [{"step": k, "loss": 0.69, "reward_margin": 0.1 * k, "accuracy": 0.5} for k in range(1, 9)]
     files = {"metrics.jsonl": {"sha256": "ab" * 32, "bytes": 1234}}
     found = [{"kind": "train", "key": "3f9a", "identity": {"objective": {"name": "sft"}}, "metrics": metrics}]

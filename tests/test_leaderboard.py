@@ -12,7 +12,7 @@ import pytest
 
 from harness import leaderboard
 from harness.errors import BridgebenchError, ConfigError
-from harness.leaderboard import axes, charts, display, fields, pages
+from harness.leaderboard import axes, charts, curves, display, fields, pages
 from tests import leaderboard_content
 from tests.leaderboard_content import NAMES
 
@@ -226,9 +226,18 @@ def test_a_row_page_tells_recipe_curves_and_provenance(built):
     text = (built / "rows" / "sft+dpo.html").read_text("utf-8")
     for words in ("Training: SFT", "Training: DPO", "Reward margin", "Gradient norm", "39 steps", "Judge calibration"):
         assert words in text, words
+    assert "Held-out loss" in text
     assert "c0ffee, with changes that were not committed" in text
     assert "ab" * 32 in text
     assert text.index("Training: SFT") < text.index("Training: DPO")
+
+
+def test_a_metric_of_some_steps_only_is_a_line_through_those_steps():
+    (first, *_) = leaderboard_content.stages("sft")
+    (block,) = curves.stages([first])
+    drawn = {chart["title"]: chart for chart in block["charts"]}
+    assert re.sub(r"[^ML]", "", drawn["Held-out loss"]["d"]) == "MLL"  # measured at 3 of 39 steps
+    assert drawn["Loss"]["d"].count("L") == 38
 
 
 def test_a_row_without_manifests_tells_the_provenance_it_keeps_itself(tmp_path):

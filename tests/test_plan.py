@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,30 @@ def test_what_cannot_work_is_refused_before_anything_runs(
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         plan(tmp_path, *assignments)
+
+
+USER = {"role": "user", "content": "q"}
+TALK = {"messages": [USER, {"role": "assistant", "content": "a"}]}
+
+
+@pytest.mark.parametrize(
+    ("data", "rows", "said"),
+    [
+        ("sft", [TALK, {"messages": [USER]}], "row 1: not a sft row: it has no assistant turn"),
+        (
+            "preference",
+            [{"prompt": "q", "chosen": "a", "rejected": "b"}, {"prompt": "q", "chosen": "a", "rejected": "a"}],
+            "row 1: not a preference row: chosen and rejected are the same text",
+        ),
+    ],
+)
+def test_rows_that_cannot_be_trained_on_are_refused_by_number_before_anything_runs(
+    tmp_path: Path, data: str, rows: list[dict[str, object]], said: str
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(ConfigError, match=said):
+        plan(tmp_path, f"data.{data}={{source: '{path}', split: train}}")
 
 
 def test_a_recipe_may_have_several_benchmarks_each_with_settings_of_its_own(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def test_chat_preference_columns_of_public_sets_are_understood() -> None:
     ("row", "form", "said"),
     [
         ({"prompt": "q", "chosen": "a"}, "preference", 'column "rejected" is missing'),
+        ({"prompt": "q", "chosen": "a", "rejected": "a"}, "preference", "chosen and rejected are the same text"),
         ({"messages": [{"role": "user", "content": "q"}]}, "sft", "no assistant turn"),
         ({"messages": []}, "sft", "the conversation is empty"),
         ({"messages": [{"role": "robot", "content": "q"}]}, "prompts", 'the role "robot" is not known'),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -70,8 +71,29 @@ def test_the_two_packages_do_not_import_each_other(package: str, stranger: str) 
             assert stranger not in roots, name
 
 
+def test_the_trainers_import_five_packages_and_are_written_for_python_3_11() -> None:
+    allowed = {"torch", "transformers", "numpy", "safetensors", "pydantic", "trainers", *sys.stdlib_module_names}
+    for name, path in modules().items():
+        if name.startswith("trainers"):
+            ast.parse(path.read_text("utf-8"), feature_version=(3, 11))
+            roots = {imported.split(".")[0] for imported in imports(path, top_level_only=True)}
+            assert roots <= allowed, name
+
+
+def test_no_trainer_file_is_longer_than_300_lines() -> None:
+    lengths = {name: len(path.read_text("utf-8").splitlines()) for name, path in modules().items()}
+    assert {name: length for name, length in lengths.items() if name.startswith("trainers") and length > 300} == {}
+
+
 def test_the_trainers_need_neither_a_serving_engine_nor_a_data_set_library() -> None:
     for name, path in modules().items():
         if name.startswith("trainers"):
             roots = {imported.split(".")[0] for imported in imports(path, top_level_only=False)}
             assert not roots & {"vllm", "datasets", "trl"}, name
+
+
+def test_every_test_that_a_document_names_exists() -> None:
+    written = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    for page in (ROOT / "docs").glob("*.md"):
+        for name in re.findall(r"\btest_\w+(?=[`(])", page.read_text("utf-8")):
+            assert f"def {name}(" in written, f"{page.name}: {name}"

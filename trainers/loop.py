@@ -115,11 +115,13 @@ class Trainer:
         self.metrics.restart(kept.get("history", []))
         if begin and self.world.writes:
             events.say(f"continuing after step {begin}")
-        with _Signals(self._stop):
-            for step in range(begin, self.steps):
-                self._step(step)
-                self._keep(step + 1)
-        self.metrics.close()
+        try:
+            with _Signals(self._stop):
+                for step in range(begin, self.steps):
+                    self._step(step)
+                    self._keep(step + 1)
+        finally:
+            self.metrics.close()
 
     def _stop(self) -> None:
         self.stopping = True

@@ -20,13 +20,17 @@ class Metrics:
     def __init__(self, directory: Path, steps: int, writes: bool, tensorboard: bool) -> None:
         self.path, self.steps, self.writes = directory / FILE, steps, writes
         self.rows: list[dict[str, Any]] = []
-        self.board = board(directory / "tensorboard") if tensorboard and writes else None
+        self.writer = board_writer() if tensorboard and writes else None
+        self.board: Any = None
 
     def restart(self, rows: list[dict[str, Any]]) -> None:
         """Begin with ``rows``; what a killed run wrote after its last state is written again by the steps to come."""
         self.rows = rows
         if self.writes:
             write_jsonl(self.path, rows)
+        if self.writer is not None:
+            lost_from = rows[-1]["step"] + 1 if rows else None
+            self.board = self.writer(str(self.path.parent / "tensorboard"), purge_step=lost_from)
 
     def add(self, row: dict[str, Any]) -> None:
         """One step's row."""
@@ -38,7 +42,8 @@ class Metrics:
         self._progress(row)
         if self.board is not None:
             for name, value in row.items():
-                self.board.add_scalar(name, value, row["step"])
+                if name != "step":
+                    self.board.add_scalar(name, value, row["step"])
 
     def _progress(self, row: dict[str, Any]) -> None:
         recent = self.rows[-20:]
@@ -47,7 +52,7 @@ class Metrics:
         events.progress(row["step"], self.steps, "step", **shown, seconds_left=pace * (self.steps - row["step"]))
 
     def close(self) -> None:
-        """The last row is written."""
+        """No row follows in this process."""
         if self.board is not None:
             self.board.close()
 
@@ -72,12 +77,17 @@ class Metrics:
         return summary | ({"final_eval_loss": held_out[-1]} if held_out else {})
 
 
-def board(directory: Path) -> Any:
-    """A TensorBoard writer. Raises TrainerError where the package is missing."""
+def board_writer() -> Any:
+    """The class that writes TensorBoard's files, torch's own or tensorboardX's. Raises TrainerError without either."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise TrainerError(
-            "the package tensorboard is not installed.", "pip install tensorboard", ENVIRONMENT
-        ) from None
-    return SummaryWriter(str(directory))
+        try:
+            from tensorboardX import SummaryWriter  # type: ignore[no-redef]
+        except ImportError:
+            raise TrainerError(
+                "tensorboard: true needs the package tensorboard (or tensorboardX), which is not installed.",
+                'pip install "bridgebench[tensorboard]", or leave it out: metrics.jsonl is always written',
+                ENVIRONMENT,
+            ) from None
+    return SummaryWriter

@@ -146,7 +146,7 @@ def _assumed(assumptions: Assumptions, gpu: Gpu, mfu: float, price: float | None
             else []
         ),
         *(_benchmark(name, prompts) for name, prompts in assumptions.benchmarks.items()),
-        "no retries, no idle time, no time to load weights or to save checkpoints",
+        "no retries, no idle time, no time to load weights, to save checkpoints or to measure held-out loss",
         f"one GPU-hour costs {price:g} (--gpu-price)" if price is not None else "no price for a GPU-hour (--gpu-price)",
         *assumptions.sources,
     ]

@@ -202,6 +202,8 @@ def _shape_preference(row: dict[str, Any]) -> dict[str, Any]:
     if messages[-1]["role"] != "user":
         raise ValueError("the prompt does not end with a user turn")
     pair = {"prompt": messages, "chosen": _answer(chosen), "rejected": _answer(rejected)}
+    if pair["chosen"] == pair["rejected"]:
+        raise ValueError("chosen and rejected are the same text, which prefers nothing")
     return {**_extra(row, "conversations", *pair), **pair}
 
 

@@ -15,6 +15,7 @@ MOST_LINES = 25
 # metrics.jsonl key, and its name; what else a line holds is shown under its own name
 NAMES = {
     "loss": "Loss",
+    "eval_loss": "Held-out loss",
     "learning_rate": "Learning rate",
     "grad_norm": "Gradient norm",
     "nll": "Negative log-likelihood",
@@ -26,6 +27,9 @@ NAMES = {
     "reward_rejected": "Reward of rejected",
     "reward_margin": "Reward margin",
     "accuracy": "Preference accuracy",
+    "eval_accuracy": "Held-out preference accuracy",
+    "eval_reward_margin": "Held-out reward margin",
+    "eval_mean_slope": "Held-out mean φ′(β d)",
     "surviving_updates": "Surviving updates",
 }
 _NO_CURVE = ("step", "tokens", "seconds", "applied_over_intended")
@@ -73,7 +77,8 @@ def _thinned(lines: list[Row], most: int) -> list[Row]:
 
 def _chart(lines: list[Row], key: str) -> View:
     values = _values(lines, key)
-    shown = _thinned(lines, MOST_POINTS)
+    # held-out values stand at some steps only: a line through those, not a gap between any two of them
+    shown = _thinned([line for line in lines if key in line], MOST_POINTS)
     points = [(float(line.get("step") or 0), _number(line.get(key))) for line in shown]
     x = axes.across((across for across, _ in points), margin=0)
     y = axes.down(values, HEIGHT)
