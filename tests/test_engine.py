@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from harness import files
-from harness.backends import RESTART_ENGINE, checksums, job
+from harness.backends import RESTART_ENGINE, checksums, job, server
 from harness.backends.engine import Generated, Probe, Sampling, SwapMismatch, prove, stop_ids
 from harness.errors import BridgebenchError, IntegrityError
 
@@ -122,7 +122,7 @@ def stage(folder: Path, name: str) -> job.GenerateStage:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     recorder = Recorder()
-    monkeypatch.setattr(job, "make_engine", lambda identity, execution: recorder)
+    monkeypatch.setattr(server, "make_engine", lambda identity, execution: recorder)
     return recorder
 
 

@@ -72,7 +72,12 @@ class VllmEngine:
         self.llm.collective_rpc("reload_weights", kwargs={"weights_path": str(checkpoint)})
         if self.refresh_head:
             self.llm.collective_rpc("bridgebench_refresh_output_head")
-        self.llm.reset_prefix_cache()
+        self._forget_prefixes()
+
+    def _forget_prefixes(self) -> None:
+        """Drop cached keys and values: other weights' would be wrong, another chunk's would change the batch."""
+        if not self.llm.reset_prefix_cache():
+            raise SwapMismatch("the engine would not drop its prefix cache")
 
     def _prove(self, checkpoint: Path, probe: Probe, previous: Probe | None) -> dict[str, Any]:
         if self.dtype == "float32":
@@ -97,7 +102,7 @@ class VllmEngine:
 
         # a seed per request stops the CPU engine, so the worker's generator is seeded before each chunk
         self.llm.collective_rpc("bridgebench_seed", args=(seed,))
-        self.llm.reset_prefix_cache()
+        self._forget_prefixes()
         how = SamplingParams(
             temperature=sampling.temperature,
             top_p=sampling.top_p,
@@ -125,7 +130,7 @@ class VllmEngine:
         """Log-probs of continuations as the engine assigns them to the tokens of a prompt: nothing is sampled."""
         from vllm import SamplingParams
 
-        self.llm.reset_prefix_cache()
+        self._forget_prefixes()
         how = SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0, detokenize=False)
         texts = [
             {"prompt_token_ids": prompt + continuation}
