@@ -109,6 +109,30 @@ def test_smollm2_served_by_vllm_judges_both_orders_by_its_labels_own_log_probs(s
     assert run_recipe(recipe(tmp_path, judge), store).outcome.executed == []
 
 
+def test_one_engine_reads_its_judge_once_for_all_rows_and_benchmarks_of_a_board(tmp_path: Path) -> None:
+    served = {"backend": "transformers", "chunk_size": 2}
+    values = recipe(tmp_path, {"protocol": "pairwise", "model": "random:tiny-llama", "served": served})
+    prompts = files.read_jsonl(tmp_path / "prompts.jsonl")
+    files.write_jsonl(tmp_path / "fewer.jsonl", prompts[:3])
+    first = values.pop("benchmark")
+    values["benchmarks"] = {"all": first, "fewer": {"source": str(tmp_path / "fewer.jsonl")}}
+    for external in values["externals"].values():
+        external["max_missing"] = 0.0
+    store = Store(tmp_path / "results")
+    done = run_recipe(values, store)
+    assert list(done.paragraphs()) == []
+    scores = [stage for stage in done.plan.stages if stage.kind == "scores"]
+    assert len(scores) == 4  # two rows on two benchmarks
+    assert len(list((store.root / "logs").glob("scores-*.log"))) == 1  # one process
+    manifests = [store.manifest("scores", stage.key) or {} for stage in scores]
+    assert sorted(manifest["summary"]["serving"].get("engine", "loaded") for manifest in manifests) == [
+        "kept",
+        "kept",
+        "kept",
+        "loaded",
+    ]
+
+
 @pytest.mark.slow
 def test_a_reward_model_compares_the_scores_that_transformers_gives(tiny_checkpoint: Path, tmp_path: Path) -> None:
     import torch

@@ -56,6 +56,7 @@ def make_engine(identity: dict[str, Any], execution: dict[str, Any]) -> Engine:
         identity["max_model_len"],
         kv_cache_gib=execution["kv_cache_gib"],
         seed=identity.get("sampling", {}).get("seed", 0),
+        tensor_parallel=identity.get("tensor_parallel", 1),
         refresh_head=execution.get("refresh_head", True),
     )
 
