@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test browser quickstart publish-quickstart test bench-planning bench-site bench-stats bench-trainers \
+.PHONY: help install install-test browser quickstart publish-quickstart test bench-planning bench-serving bench-site bench-stats bench-trainers \
 	screenshots format clean
 
 help:  ## this list
@@ -74,6 +74,9 @@ test: install-test browser  ## style, types and tests
 
 bench-trainers: install-test  ## speed and memory of the trainers beside TRL's; let nothing else run
 	$(BIN)/python -m benchmarks.trainers --device $(DEVICE)
+
+bench-serving: install  ## the harness beside plain vLLM, swap beside restart, vLLM beside transformers; let nothing else run
+	$(BIN)/python -m benchmarks.serving --device $(DEVICE)
 
 bench-site: install-test browser  ## time a board of 20 rows and 805 prompts, built and opened in Chromium
 	$(BIN)/python benchmarks/site.py

@@ -12,13 +12,14 @@ beside it. The result goes to ``benchmarks/results/serving-<device>.json``, or t
                call a chunk (what the harness adds), and one for all prompts (what fixed chunks cost as well)
     swap       an engine started anew for each checkpoint, against one engine that swaps weights and proves each swap
     backend    the same prompts through vLLM and through transformers
-    order      a chunk's prompts as they come, against longest first
+    order      a chunk's prompts as they come, against longest first; a long common beginning from the cache, or not
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -202,13 +203,20 @@ class Bench:
         }
 
     def order(self) -> Told:
-        """Whether the order of prompts inside a chunk matters."""
+        """Whether the order of prompts inside a chunk matters, and the cache of common beginnings."""
         found = self._child(self._told("order"))
         ways = by_way(found["runs"])
         figures = {way: summary(runs) for way, runs in ways.items()}
-        change = percent(figures["longest_first"]["seconds"], figures["as_they_come"]["seconds"])
-        kept = {name: found[name] for name in ("prefix_caching", "block_size")}
-        return {"prompts": self.arguments.prompts, "ways": figures, "longest_first_percent": change, **kept}
+        seconds = {way: own["seconds"] for way, own in figures.items()}
+        texts = [ways[way][0]["texts"] for way in ("common_beginning", "common_beginning_not_cached")]
+        return {
+            "prompts": self.arguments.prompts,
+            "ways": figures,
+            "longest_first_percent": percent(seconds["longest_first"], seconds["as_they_come"]),
+            "not_cached_percent": percent(seconds["common_beginning_not_cached"], seconds["common_beginning"]),
+            "texts_cached_as_not_cached": same(*texts),
+            **{name: found[name] for name in ("beginning_tokens", "prefix_caching", "block_size")},
+        }
 
 
 def by_way(runs: list[Told]) -> dict[str, list[Told]]:
@@ -248,11 +256,10 @@ def described(arguments: argparse.Namespace) -> Told:
     """What the figures depend on."""
     from harness import provenance
 
-    settings = {
-        name: getattr(arguments, name) for name in ("device", "model", "max_new_tokens", "chunk_size", "repeats")
-    }
+    settings = ("device", "model", "max_new_tokens", "chunk_size", "repeats")
     return {
-        **settings,
+        **{name: getattr(arguments, name) for name in settings},
+        "threads": os.environ.get("OMP_NUM_THREADS", "as the engine chooses"),
         "sampling": "greedy",
         "machine": machine(arguments.device),
         "versions": provenance.versions(),

@@ -7,7 +7,7 @@ A job names what to do, and its result goes to the last line of standard output 
     restart      start an engine on one checkpoint
     swap         one engine, one checkpoint after another
     backend      the generate job's way with the backend that the job names
-    order        one engine: prompts of a chunk as they come and longest first, prefix cache on or off
+    order        one engine: prompts as they come and longest first; a long common beginning cached or not
 
 What the job calls ``identity`` and ``execution`` is what a generate stage has (see `harness.backends.job`).
 """
@@ -29,6 +29,7 @@ from typing import Any
 from harness import files
 from harness.backends import job
 from harness.backends.chunks import Chunks
+from harness.backends.engine import Probe
 from harness.backends.server import Server
 
 Told = dict[str, Any]
@@ -168,21 +169,27 @@ def backend(told: Told) -> dict[str, Any]:
 
 
 def order(told: Told) -> dict[str, Any]:
-    """Plain chunks as they come and longest first, taking turns."""
+    """Plain chunks as they come and longest first; the same after a long common beginning, cached and not."""
     _, server = started(told)
     engine: Any = server.engine
     how = sampling(told, engine)
+    uncached = how.clone()
+    uncached.skip_reading_prefix_cache = True
     chunks = chunks_of(told, told["identity"]["chunk_size"])
     longest_first = [sorted(chunk, key=len, reverse=True) for chunk in chunks]
-    ways = {"as_they_come": chunks, "longest_first": longest_first}
+    beginning = Probe.of(Path(told["checkpoint"])).token_ids
+    prefixed = [[beginning + prompt for prompt in chunk] for chunk in chunks]
+    ways: dict[str, Pass] = {
+        "as_they_come": lambda: raw_pass(told, engine.llm, how, chunks),
+        "longest_first": lambda: raw_pass(told, engine.llm, how, longest_first),
+        "common_beginning": lambda: raw_pass(told, engine.llm, how, prefixed),
+        "common_beginning_not_cached": lambda: raw_pass(told, engine.llm, uncached, prefixed),
+    }
     raw_pass(told, engine.llm, how, chunks[:1])
+    runs = [{"way": name, **ways[name]()} for turn in range(told["repeats"]) for name in turned(ways, turn)]
     caching = engine.llm.llm_engine.vllm_config.cache_config
-    runs = [
-        {"way": name, **raw_pass(told, engine.llm, how, ways[name])}
-        for turn in range(told["repeats"])
-        for name in turned(ways, turn)  # type: ignore[arg-type]
-    ]
-    return {"runs": runs, "prefix_caching": caching.enable_prefix_caching, "block_size": caching.block_size}
+    about = {"prefix_caching": caching.enable_prefix_caching, "block_size": caching.block_size}
+    return {"runs": runs, "beginning_tokens": len(beginning), **about}
 
 
 def neighbours(told: Told) -> dict[str, Any]:
