@@ -109,15 +109,14 @@ def test_smollm2_served_by_vllm_judges_both_orders_by_its_labels_own_log_probs(s
     assert run_recipe(recipe(tmp_path, judge), store).outcome.executed == []
 
 
+@pytest.mark.slow
 def test_one_engine_reads_its_judge_once_for_all_rows_and_benchmarks_of_a_board(tmp_path: Path) -> None:
     served = {"backend": "transformers", "chunk_size": 2}
     values = recipe(tmp_path, {"protocol": "pairwise", "model": "random:tiny-llama", "served": served})
-    prompts = files.read_jsonl(tmp_path / "prompts.jsonl")
-    files.write_jsonl(tmp_path / "fewer.jsonl", prompts[:3])
-    first = values.pop("benchmark")
-    values["benchmarks"] = {"all": first, "fewer": {"source": str(tmp_path / "fewer.jsonl")}}
-    for external in values["externals"].values():
-        external["max_missing"] = 0.0
+    asked = files.read_jsonl(tmp_path / "prompts.jsonl")
+    politely = [prompt | {"instruction": f"{prompt['instruction']} Please!"} for prompt in asked]
+    files.write_jsonl(tmp_path / "politely.jsonl", politely)
+    values["benchmarks"] = {"plain": values.pop("benchmark"), "polite": {"source": str(tmp_path / "politely.jsonl")}}
     store = Store(tmp_path / "results")
     done = run_recipe(values, store)
     assert list(done.paragraphs()) == []
@@ -125,12 +124,8 @@ def test_one_engine_reads_its_judge_once_for_all_rows_and_benchmarks_of_a_board(
     assert len(scores) == 4  # two rows on two benchmarks
     assert len(list((store.root / "logs").glob("scores-*.log"))) == 1  # one process
     manifests = [store.manifest("scores", stage.key) or {} for stage in scores]
-    assert sorted(manifest["summary"]["serving"].get("engine", "loaded") for manifest in manifests) == [
-        "kept",
-        "kept",
-        "kept",
-        "loaded",
-    ]
+    loads = [manifest["summary"]["serving"].get("engine", "loaded") for manifest in manifests]
+    assert sorted(loads) == ["kept", "kept", "kept", "loaded"]
 
 
 @pytest.mark.slow
