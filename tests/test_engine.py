@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
@@ -238,6 +238,7 @@ def test_a_stage_whose_chunks_were_all_there_claims_no_proof_of_this_engine(tmp_
     assert files.read_json(tmp_path / "b" / "manifest.json")["summary"]["serving"] == {}
 
 
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(
     temperatures=st.lists(st.sampled_from([None, 0.0, 0.7]), max_size=30),
     size=st.integers(1, 7),
