@@ -8,8 +8,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test browser quickstart publish-quickstart test bench-planning bench-site bench-stats bench-trainers \
-	check-trainers-alone check-compile screenshots format clean
+.PHONY: help install install-test browser quickstart publish-quickstart test format clean screenshots \
+	bench-planning bench-serving bench-site bench-stats bench-trainers check-trainers-alone check-compile
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
@@ -88,6 +88,9 @@ check-compile: install-test  ## compile: true against eager on a tiny model; min
 
 bench-trainers: install-test  ## speed and memory of the trainers beside TRL's; let nothing else run
 	$(BIN)/python -m benchmarks.trainers --device $(DEVICE)
+
+bench-serving: install  ## the harness beside plain vLLM, swap beside restart, vLLM beside transformers; let nothing else run
+	$(BIN)/python -m benchmarks.serving --device $(DEVICE)
 
 bench-site: install-test browser  ## time a board of 20 rows and 805 prompts, built and opened in Chromium
 	$(BIN)/python benchmarks/site.py

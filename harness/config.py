@@ -237,6 +237,8 @@ class Generate(Strict):
     seed: int = 0
     chunk_size: Count = 64
     max_model_len: Count = 2048
+    tensor_parallel: Count = 1
+    """GPUs that hold one model together (vLLM); the order of sums follows it, so other than 1 is part of the key."""
     kv_cache_gib: Positive = 2.0
     """Memory for the engine's cache on a CPU; execution only."""
 

@@ -17,7 +17,7 @@ from harness.endpoint.settings import EndpointSettings
 from harness.errors import ConfigError
 from harness.judges.settings import REFERENCE, Rules
 from harness.judging import Judging
-from harness.serving import serving_dtype
+from harness.serving import serving_dtype, tensor_parallel
 from harness.stage import Stage
 from harness.turns import second_turn
 
@@ -66,6 +66,7 @@ class Evaluator:
             "chunk_size": settings.chunk_size,
             "max_model_len": settings.max_model_len,
             "sampling": settings.model_dump(include={"max_new_tokens", "temperature", "top_p", "seed"}),
+            **tensor_parallel(settings.tensor_parallel, settings.backend, self.device),
         }
         execution = {"kv_cache_gib": settings.kv_cache_gib}
         return Stage("generate", label, identity, {"model": checkpoint, "prompts": prompts}, execution)

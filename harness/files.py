@@ -55,9 +55,11 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write one JSON object a line; a path that ends in ``.gz`` is compressed, the same bytes for the same rows."""
+    if path.suffix != ".gz":
+        write_jsonl_stream(path, rows)
+        return
     lines = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-    data = lines.encode("utf-8", "surrogatepass")
-    write_bytes(path, gzip.compress(data, 9, mtime=0) if path.suffix == ".gz" else data)
+    write_bytes(path, gzip.compress(lines.encode("utf-8", "surrogatepass"), 9, mtime=0))
 
 
 def write_jsonl_stream(path: Path, rows: Iterable[dict[str, Any]]) -> None:

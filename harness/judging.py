@@ -24,7 +24,7 @@ from harness.judges.settings import (
     RewardModelJudge,
     Rules,
 )
-from harness.serving import serving_dtype
+from harness.serving import serving_dtype, tensor_parallel
 from harness.stage import Stage
 from harness.store import Store
 
@@ -66,6 +66,9 @@ class Judging:
             **judge.served.model_dump(include={"backend", "chunk_size", "max_model_len"}),
             "dtype": serving_dtype(judge.served.dtype, self.device, "judge.served.dtype"),
             "device": self.device,
+            **tensor_parallel(
+                judge.served.tensor_parallel, judge.served.backend, self.device, "judge.served.tensor_parallel"
+            ),
         }
 
     def stage(self, row: str, completions: list[Stage], baseline: Stage | None) -> Stage:

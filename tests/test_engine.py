@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import random
+import tempfile
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from harness import files
-from harness.backends import RESTART_ENGINE, checksums, job
+from harness.backends import RESTART_ENGINE, checksums, job, server
+from harness.backends.chunks import Chunks
 from harness.backends.engine import Generated, Probe, Sampling, SwapMismatch, prove, stop_ids
 from harness.errors import BridgebenchError, IntegrityError
 
@@ -78,8 +85,8 @@ def test_checksums_see_a_changed_bit_a_permutation_and_match_fused_tensors(tmp_p
     names = ("model.layers.0.self_attn.qkv_proj.weight", "model.norm.weight")
 
     def differing(qkv: torch.Tensor, dtype: str = "float32") -> list[str]:
-        found = {names[0]: checksums.tensor_checksum(qkv), names[1]: checksums.tensor_checksum(norm.to(qkv.dtype))}
-        return checksums.compare(found, tmp_path, dtype)[1]
+        found = {names[0]: found_in(qkv), names[1]: found_in(norm.to(qkv.dtype))}
+        return checksums.compare([found], tmp_path, dtype)[1]
 
     assert differing(fused) == []
     assert differing(fused.bfloat16(), "bfloat16") == []
@@ -87,6 +94,49 @@ def test_checksums_see_a_changed_bit_a_permutation_and_match_fused_tensors(tmp_p
     one_bit = fused.clone().view(torch.int32)
     one_bit[3, 3] ^= 1
     assert differing(one_bit.view(torch.float32)) == [names[0]]
+
+
+def found_in(tensor: torch.Tensor) -> checksums.Found:
+    return checksums.tensor_checksum(tensor), tuple(tensor.shape)
+
+
+def padded(tensor: torch.Tensor, rows: int) -> torch.Tensor:
+    return torch.cat([tensor, tensor.new_zeros(rows - tensor.shape[0], tensor.shape[1])])
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_checksums_know_what_each_process_of_a_split_engine_holds(tmp_path: Path, ranks: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def new(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    q, k, v = new(16, 8), new(4, 8), new(4, 8)  # two key-value heads of two rows: four processes hold each twice
+    gate, up, down, norm, embedding = new(12, 8), new(12, 8), new(8, 12), new(8), new(62, 8)
+    tensors = {
+        **{f"layer.{name}_proj.weight": value for name, value in {"q": q, "k": k, "v": v, "gate": gate}.items()},
+        **{"layer.up_proj.weight": up, "layer.down_proj.weight": down, "norm.weight": norm, "embed.weight": embedding},
+    }
+    save_file(tensors, tmp_path / "model.safetensors")
+
+    def held(rank: int) -> dict[str, torch.Tensor]:
+        heads = [part.split(2)[rank * 2 // ranks] for part in (k, v)]
+        return {
+            "layer.qkv_proj.weight": torch.cat([q.chunk(ranks)[rank], *heads]),
+            "layer.gate_up_proj.weight": torch.cat([gate.chunk(ranks)[rank], up.chunk(ranks)[rank]]),
+            "layer.down_proj.weight": down.chunk(ranks, dim=1)[rank],
+            "norm.weight": norm,
+            "embed.weight": padded(embedding, 64).chunk(ranks)[rank],
+        }
+
+    found = [{name: found_in(value) for name, value in held(rank).items()} for rank in range(ranks)]
+    assert checksums.compare(found, tmp_path, "float32") == (5 * ranks, [])
+    exchanged = checksums.compare(found[::-1], tmp_path, "float32")[1]
+    assert set(exchanged) == set(found[0]) - {"norm.weight"}
+    stale = held(1)["layer.down_proj.weight"].clone()
+    stale[7, 0] += 1
+    found[1]["layer.down_proj.weight"] = found_in(stale)
+    assert checksums.compare(found, tmp_path, "float32")[1] == ["layer.down_proj.weight"]
 
 
 class Recorder:
@@ -122,7 +172,7 @@ def stage(folder: Path, name: str) -> job.GenerateStage:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     recorder = Recorder()
-    monkeypatch.setattr(job, "make_engine", lambda identity, execution: recorder)
+    monkeypatch.setattr(server, "make_engine", lambda identity, execution: recorder)
     return recorder
 
 
@@ -169,3 +219,84 @@ def test_a_fresh_engine_that_differs_from_the_checkpoint_is_an_error_not_a_loop(
     with pytest.raises(BridgebenchError, match="does not reproduce") as caught:
         job.run([stage(tmp_path, "a")], {})
     assert caught.value.exit_code == 4
+
+
+def test_a_checkpoint_that_is_served_already_is_not_loaded_again(tmp_path: Path, engine: Recorder) -> None:
+    first, second, third = (stage(tmp_path, name) for name in "abc")
+    job.run([first, dataclasses.replace(second, checkpoint=first.checkpoint), third], {})
+    assert engine.loaded == ["a", "c"]
+    proofs = [files.read_json(tmp_path / name / "manifest.json")["summary"]["serving"]["engine"] for name in "abc"]
+    assert proofs == ["test", "kept", "test"]
+
+
+def test_a_stage_whose_chunks_were_all_there_claims_no_proof_of_this_engine(tmp_path: Path, engine: Recorder) -> None:
+    last = stage(tmp_path, "b")
+    for number in range(3):
+        files.write_jsonl(last.chunk_path(number), [{"prompt_id": "kept", **SIZES}])
+    job.run([stage(tmp_path, "a"), last], {})
+    assert engine.loaded == ["a"]
+    assert files.read_json(tmp_path / "b" / "manifest.json")["summary"]["serving"] == {}
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    temperatures=st.lists(st.sampled_from([None, 0.0, 0.7]), max_size=30),
+    size=st.integers(1, 7),
+    torn=st.booleans(),
+    order=st.randoms(use_true_random=False),
+)
+def test_chunks_are_the_same_whichever_is_read_first(
+    temperatures: list[float | None], size: int, torn: bool, order: random.Random
+) -> None:
+    rows = [
+        {"prompt_id": f"é{n}"} | ({} if temperature is None else {"temperature": temperature})
+        for n, temperature in enumerate(temperatures)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "prompts.jsonl"
+        files.write_jsonl(path, rows)
+        if torn:
+            path.write_bytes(path.read_bytes() + b'{"prompt_id": "to')
+        chunks = Chunks(path, size)
+        numbers = list(range(len(chunks)))
+        order.shuffle(numbers)
+        read = {number: chunks.read(number) for number in numbers}
+    in_order = [read[number] for number in range(len(chunks))]
+    groups = list(dict.fromkeys(temperatures))
+    expected = [[row for row in rows if row.get("temperature") == group] for group in groups]
+    assert [row for chunk in in_order for row in chunk] == [row for group in expected for row in group]
+    assert [len(chunk) for chunk in in_order] == [
+        min(size, len(group) - at) for group in expected for at in range(0, len(group), size)
+    ]
+
+
+class Echo(Recorder):
+    """Answers at length and keeps nothing."""
+
+    def generate(self, prompts: list[list[int]], sampling: Sampling, seed: int) -> list[Generated]:
+        return [Generated(prompt, "stop") for prompt in prompts]
+
+
+def test_a_job_holds_one_chunk_whatever_the_number_of_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "make_engine", lambda identity, execution: Echo())
+
+    def peak(chunks: int) -> int:
+        """Bytes that Python allocated at most while the job ran."""
+        folder = tmp_path / str(chunks)
+        rows = [
+            {"prompt_id": f"p{n}", "messages": [], "token_ids": list(range(1000, 2500)), "rendered_sha256": str(n)}
+            for n in range(2 * chunks)
+        ]
+        files.write_jsonl(folder / "prompts.jsonl", rows)
+        del rows
+        tracemalloc.start()
+        try:
+            assert job.run([stage(folder, "a")], {}) == 0
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(2)  # what the first run imports
+    few, many = peak(4), peak(40)
+    one_prompt = 1500 * 8  # its list of token ids alone
+    assert many - few < 5 * one_prompt  # 72 prompts more

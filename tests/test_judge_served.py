@@ -110,6 +110,25 @@ def test_smollm2_served_by_vllm_judges_both_orders_by_its_labels_own_log_probs(s
 
 
 @pytest.mark.slow
+def test_one_engine_reads_its_judge_once_for_all_rows_and_benchmarks_of_a_board(tmp_path: Path) -> None:
+    served = {"backend": "transformers", "chunk_size": 2}
+    values = recipe(tmp_path, {"protocol": "pairwise", "model": "random:tiny-llama", "served": served})
+    asked = files.read_jsonl(tmp_path / "prompts.jsonl")
+    politely = [prompt | {"instruction": f"{prompt['instruction']} Please!"} for prompt in asked]
+    files.write_jsonl(tmp_path / "politely.jsonl", politely)
+    values["benchmarks"] = {"plain": values.pop("benchmark"), "polite": {"source": str(tmp_path / "politely.jsonl")}}
+    store = Store(tmp_path / "results")
+    done = run_recipe(values, store)
+    assert list(done.paragraphs()) == []
+    scores = [stage for stage in done.plan.stages if stage.kind == "scores"]
+    assert len(scores) == 4  # two rows on two benchmarks
+    assert len(list((store.root / "logs").glob("scores-*.log"))) == 1  # one process
+    manifests = [store.manifest("scores", stage.key) or {} for stage in scores]
+    loads = [manifest["summary"]["serving"].get("engine", "loaded") for manifest in manifests]
+    assert sorted(loads) == ["kept", "kept", "kept", "loaded"]
+
+
+@pytest.mark.slow
 def test_a_reward_model_compares_the_scores_that_transformers_gives(tiny_checkpoint: Path, tmp_path: Path) -> None:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer

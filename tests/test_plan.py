@@ -43,6 +43,7 @@ def test_the_same_recipe_has_the_same_keys(tmp_path: Path) -> None:
         ("title=Other", set()),
         ("training.checkpoint_every=3", set()),
         ("generate.kv_cache_gib=3", set()),
+        ("generate.tensor_parallel=1", set()),
         ("variants.pearson-chi2.form=token", set()),  # the default, written out
         ("variants.pearson-chi2.form=sequence", {"train", "reference", "generate", "judge", "aggregate"}),
         ("preference_stages.dpo.divergence=reverse_kl", set()),
@@ -54,6 +55,19 @@ def test_a_changed_setting_gives_new_keys_exactly_where_it_matters(
 ) -> None:
     fresh = keys(plan(tmp_path, assignment)) - keys(plan(tmp_path))
     assert {name.split("/")[0] for name in fresh} == kinds
+
+
+def test_a_model_split_over_gpus_has_keys_of_its_own_and_is_refused_where_it_cannot_be_split(tmp_path: Path) -> None:
+    def planned(device: str, *assignments: str) -> set[str]:
+        recipe = recipe_file.load("smoke", ["generate.backend=vllm", *assignments])
+        return keys(make_plan(recipe, tmp_path, device))
+
+    fresh = planned("cuda", "generate.tensor_parallel=2") - planned("cuda")
+    assert {name.split("/")[0] for name in fresh} == {"generate", "judge", "aggregate"}
+    with pytest.raises(ConfigError, match=r"generate\.tensor_parallel: a model is split over 2 GPUs, and this machine"):
+        planned("cpu", "generate.tensor_parallel=2")
+    with pytest.raises(ConfigError, match="need backend vllm; transformers serves on one device"):
+        planned("cuda", "generate.tensor_parallel=2", "generate.backend=transformers")
 
 
 def test_settings_that_are_not_used_leave_no_trace_in_a_training_stages_identity(tmp_path: Path) -> None:

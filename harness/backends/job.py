@@ -14,16 +14,17 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from harness import files, provenance, store
 from harness.backends import RESTART_ENGINE
+from harness.backends.chunks import Chunks, Prompt
 from harness.backends.engine import Engine, Generated, Sampling, SwapMismatch
+from harness.backends.server import MEMORY_HINT, Server
 from harness.errors import BridgebenchError, EnvironmentFault
-
-Prompt = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -80,89 +81,37 @@ def main(arguments: list[str]) -> int:
         return EnvironmentFault.exit_code
 
 
-MEMORY_HINT = "lower generate.kv_cache_gib or generate.max_model_len, or use --set generate.backend=transformers"
-
-
 def run(stages: list[GenerateStage], execution: dict[str, Any]) -> int:
     """Complete every stage that is not done; one engine for all of them."""
-    engine: Engine | None = None
-    loaded = 0
+    server = Server(execution)
     for stage in stages:
         if (stage.directory / store.MANIFEST).exists():
             continue
-        started, clock = provenance.now(), time.monotonic()
-        prompts = files.read_jsonl(stage.prompts)
-        chunks = _chunks(prompts, stage.identity["chunk_size"])
-        missing = [n for n in range(len(chunks)) if not stage.chunk_path(n).exists()]
-        if missing:
-            engine = engine or make_engine(stage.identity, execution)
-            try:
-                _load(engine, stage.checkpoint)
-            except SwapMismatch as mismatch:
-                _event(event="swap_refused", directory=str(stage.directory), reason=str(mismatch))
-                if loaded:
-                    return RESTART_ENGINE
-                raise BridgebenchError(
-                    f"the engine does not reproduce the log-probs of {stage.checkpoint}: {mismatch}.",
-                    "its numbers could not be trusted; try --set generate.backend=transformers",
-                    exit_code=4,
-                ) from None
-            loaded += 1
-            for number in missing:
-                _complete_chunk(engine, stage, number, chunks[number])
-                _event(
-                    event="progress",
-                    directory=str(stage.directory),
-                    done=number + 1,
-                    total=len(chunks),
-                    unit="chunk",
-                )
-        _finish(stage, len(chunks), started, time.monotonic() - clock, getattr(engine, "proof", {}))
+        try:
+            complete(stage, server)
+        except SwapMismatch as mismatch:
+            _event(event="swap_refused", directory=str(stage.directory), reason=str(mismatch))
+            if server.loads:
+                return RESTART_ENGINE
+            raise BridgebenchError(
+                f"the engine does not reproduce the log-probs of {stage.checkpoint}: {mismatch}.",
+                "its numbers could not be trusted; try --set generate.backend=transformers",
+                exit_code=4,
+            ) from None
     return 0
 
 
-def make_engine(identity: dict[str, Any], execution: dict[str, Any]) -> Engine:
-    """The engine that ``identity`` names. Raises EnvironmentFault where its package or the memory for it is missing."""
-    if identity["backend"] == "transformers":
-        if identity.get("head") == "reward":
-            from harness.backends.reward_engine import RewardEngine
-
-            return RewardEngine(identity["dtype"], identity["device"])
-        from harness.backends.transformers_engine import TransformersEngine
-
-        return TransformersEngine(identity["dtype"], identity["device"], identity["max_model_len"])
-    from harness.backends.vllm_engine import VllmEngine
-
-    return VllmEngine(
-        identity["dtype"],
-        identity["device"],
-        identity["max_model_len"],
-        kv_cache_gib=execution["kv_cache_gib"],
-        seed=identity.get("sampling", {}).get("seed", 0),
-        refresh_head=execution.get("refresh_head", True),
-    )
-
-
-def _load(engine: Engine, checkpoint: Path) -> None:
-    try:
-        engine.load(checkpoint)
-    except (SwapMismatch, BridgebenchError):
-        raise
-    except (RuntimeError, ValueError) as error:
-        text = str(error).strip() or type(error).__name__
-        memory = "memory" in text.lower()
-        raise EnvironmentFault(
-            f"the engine could not load {checkpoint}: {text.splitlines()[0]}",
-            MEMORY_HINT if memory else "the whole reason stands above, in the stage's log",
-        ) from error
-
-
-def _chunks(prompts: list[Prompt], size: int) -> list[list[Prompt]]:
-    """Batches in canonical order; prompts that a benchmark answers at different temperatures are not mixed."""
-    groups: dict[float | None, list[Prompt]] = {}
-    for prompt in prompts:
-        groups.setdefault(prompt.get("temperature"), []).append(prompt)
-    return [group[start : start + size] for group in groups.values() for start in range(0, len(group), size)]
+def complete(stage: GenerateStage, server: Server) -> None:
+    """Answer the chunks that ``stage`` lacks and write its manifest. Raises SwapMismatch."""
+    started, clock = provenance.now(), time.monotonic()
+    chunks = Chunks(stage.prompts, stage.identity["chunk_size"])
+    missing = [number for number in range(len(chunks)) if not stage.chunk_path(number).exists()]
+    if missing:
+        engine = server.serve(stage.checkpoint, stage.identity)
+        for number in missing:
+            _complete_chunk(engine, stage, number, chunks.read(number))
+            _event(event="progress", directory=str(stage.directory), done=number + 1, total=len(chunks), unit="chunk")
+    _finish(stage, len(chunks), started, clock, server.proof if missing else {})
 
 
 def _complete_chunk(engine: Engine, stage: GenerateStage, number: int, prompts: list[Prompt]) -> None:
@@ -214,17 +163,31 @@ def completion(
     }
 
 
-def _finish(stage: GenerateStage, chunks: int, started: str, seconds: float, proof: dict[str, Any]) -> None:
-    rows = [row for number in range(chunks) for row in files.read_jsonl(stage.chunk_path(number))]
-    files.write_jsonl(stage.directory / stage.result, rows)
-    summary = {
-        "prompts": len(rows),
-        "prompt_tokens": sum(row["prompt_tokens"] for row in rows),
-        "completion_tokens": sum(row.get("completion_tokens", 0) for row in rows),
-        "truncated": sum(row.get("finish_reason") == "length" for row in rows),
-        "serving": proof,
-    }
-    store.write_manifest(stage.directory, stage.record, [stage.result], summary, started, seconds)
+@dataclass
+class Totals:
+    """What a manifest says of a stage's lines, counted as they pass."""
+
+    prompts: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    truncated: int = 0
+
+    def counted(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The same rows."""
+        for row in rows:
+            self.prompts += 1
+            self.prompt_tokens += row["prompt_tokens"]
+            self.completion_tokens += row.get("completion_tokens", 0)
+            self.truncated += row.get("finish_reason") == "length"
+            yield row
+
+
+def _finish(stage: GenerateStage, chunks: int, started: str, clock: float, proof: dict[str, Any]) -> None:
+    totals = Totals()
+    rows = (row for number in range(chunks) for row in files.iterate_jsonl(stage.chunk_path(number)))
+    files.write_jsonl_stream(stage.directory / stage.result, totals.counted(rows))
+    summary = {**dataclasses.asdict(totals), "serving": proof}
+    store.write_manifest(stage.directory, stage.record, [stage.result], summary, started, time.monotonic() - clock)
     shutil.rmtree(stage.directory / "chunks", ignore_errors=True)
     _event(event="done", directory=str(stage.directory), summary=summary)
 

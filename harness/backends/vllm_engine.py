@@ -26,10 +26,12 @@ class VllmEngine:
         *,
         kv_cache_gib: float,
         seed: int,
+        tensor_parallel: int = 1,
         refresh_head: bool = True,
     ) -> None:
         self.dtype, self.device, self.max_model_len = dtype, device, max_model_len
         self.kv_cache_gib, self.seed, self.refresh_head = kv_cache_gib, seed, refresh_head
+        self.tensor_parallel = tensor_parallel
         self.llm: Any = None
         self.tokenizer: Any = None
         self.previous: Probe | None = None
@@ -51,7 +53,7 @@ class VllmEngine:
     def _start(self, checkpoint: Path) -> None:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(max(1, round(self.kv_cache_gib))))
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-        # one process: nothing is left behind when it is killed
+        # one process: nothing is left behind when it is killed (with tensor parallelism its workers follow it)
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         from vllm import LLM
 
@@ -61,6 +63,7 @@ class VllmEngine:
             dtype=self.dtype,
             max_model_len=self.max_model_len,
             seed=self.seed,
+            tensor_parallel_size=self.tensor_parallel,
             trust_remote_code=False,
             worker_extension_cls=EXTENSION,
             disable_log_stats=True,
@@ -72,12 +75,17 @@ class VllmEngine:
         self.llm.collective_rpc("reload_weights", kwargs={"weights_path": str(checkpoint)})
         if self.refresh_head:
             self.llm.collective_rpc("bridgebench_refresh_output_head")
-        self.llm.reset_prefix_cache()
+        self._forget_prefixes()
+
+    def _forget_prefixes(self) -> None:
+        """Drop cached keys and values: other weights' would be wrong, another chunk's would change the batch."""
+        if not self.llm.reset_prefix_cache():
+            raise SwapMismatch("the engine would not drop its prefix cache")
 
     def _prove(self, checkpoint: Path, probe: Probe, previous: Probe | None) -> dict[str, Any]:
         if self.dtype == "float32":
             return prove(self.prompt_logprobs(probe.token_ids), probe, previous)
-        found = self.llm.collective_rpc("bridgebench_checksums")[0]
+        found = self.llm.collective_rpc("bridgebench_checksums")
         compared, wrong = checksums.compare(found, checkpoint, self.dtype)
         if wrong or not compared:
             raise SwapMismatch(f"{len(wrong)} of {compared} parameters are not the checkpoint's, e.g. {wrong[:3]}")
@@ -97,7 +105,7 @@ class VllmEngine:
 
         # a seed per request stops the CPU engine, so the worker's generator is seeded before each chunk
         self.llm.collective_rpc("bridgebench_seed", args=(seed,))
-        self.llm.reset_prefix_cache()
+        self._forget_prefixes()
         how = SamplingParams(
             temperature=sampling.temperature,
             top_p=sampling.top_p,
@@ -125,7 +133,7 @@ class VllmEngine:
         """Log-probs of continuations as the engine assigns them to the tokens of a prompt: nothing is sampled."""
         from vllm import SamplingParams
 
-        self.llm.reset_prefix_cache()
+        self._forget_prefixes()
         how = SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0, detokenize=False)
         texts = [
             {"prompt_token_ids": prompt + continuation}

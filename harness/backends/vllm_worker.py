@@ -28,12 +28,14 @@ class ServingExtension:
 
         torch.manual_seed(seed)
 
-    def bridgebench_checksums(self) -> dict[str, int]:
-        """Name → checksum of every parameter that can still be read (see `harness.backends.checksums`)."""
+    def bridgebench_checksums(self) -> dict[str, tuple[int, tuple[int, ...]]]:
+        """Name → (checksum, shape) of every parameter of this process that can still be read (see
+        `harness.backends.checksums`).
+        """
         from harness.backends.checksums import tensor_checksum
 
         return {
-            name: tensor_checksum(parameter.data)
+            name: (tensor_checksum(parameter.data), tuple(parameter.shape))
             for name, parameter in self.model_runner.model.named_parameters()
             if parameter.numel() > 0
         }

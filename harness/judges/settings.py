@@ -44,6 +44,7 @@ class Served(Strict):
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     chunk_size: Count = 64
     max_model_len: Count = 2048
+    tensor_parallel: Count = 1
     kv_cache_gib: Positive = 2.0
 
 
