@@ -32,6 +32,8 @@ EVIDENCE: dict[str, list[str]] = {
     "scores": ["scores.jsonl"],
     "judge": inline.JUDGE_FILES,
     "aggregate": ["estimates.json"],
+    "analyze": [],
+    "analysis": ["estimates.json", "pictures.json"],
 }
 
 

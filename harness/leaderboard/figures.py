@@ -5,28 +5,12 @@ bytes each time.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.leaderboard import fields
 from harness.leaderboard.fields import Board, Metric, Row
-
-
-@dataclass(frozen=True)
-class Theme:
-    """Colours of a plot; ``dots`` by preference stage, in order of appearance, after the baseline's."""
-
-    background: str
-    text: str
-    muted: str
-    grid: str
-    baseline: str
-    dots: tuple[str, ...]
-
-
-LIGHT = Theme("#ffffff", "#1b1c1e", "#6a6d75", "#e4e5e8", "#85888f", ("#0c8599", "#4c5fd5", "#c2410c", "#7e22ce"))
-DARK = Theme("#131417", "#e8e9eb", "#9b9ea7", "#2b2d33", "#8b8f98", ("#3bc9db", "#91a1ff", "#fb923c", "#d8b4fe"))
+from harness.leaderboard.theme import DARK, LIGHT, Theme
 
 
 def write(board: Board, rows: list[Row], directory: Path) -> None:
