@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 
 from harness import files, locks, recipe_file
+from harness.analysis.roles import MODEL, REFERENCE
 from harness.config import Recipe
 from harness.errors import BridgebenchError
 from harness.plan import make_plan
@@ -67,8 +68,6 @@ def _analyses_of(store: Store, referred: set[str]) -> set[str]:
 
 def _measured(store: Store, key: str) -> set[str]:
     """The checkpoints that an `analysis` stage is about; a reward model beside them is not one."""
-    from harness.analysis.estimation import MODEL, REFERENCE
-
     inputs = (store.manifest("analysis", key) or {}).get("inputs", {})
     return {name for role, name in inputs.items() if role.startswith((MODEL, REFERENCE))}
 

@@ -38,4 +38,6 @@ def demo_board(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The board of `tests.leaderboard_content`, built once; a test that changes it takes a copy."""
     from tests import leaderboard_content
 
-    return leaderboard_content.build(leaderboard_content.content(), tmp_path_factory.mktemp("boards") / "demo")
+    return leaderboard_content.build(
+        leaderboard_content.content(), tmp_path_factory.mktemp("boards") / "demo", leaderboard_content.analyses()
+    )

@@ -12,7 +12,7 @@ import pytest
 
 from harness import leaderboard
 from harness.errors import BridgebenchError, ConfigError
-from harness.leaderboard import axes, charts, display, fields, pages
+from harness.leaderboard import axes, display, fields, pages, sweeps
 from tests import leaderboard_content
 from tests.leaderboard_content import NAMES
 
@@ -53,7 +53,8 @@ def test_a_board_has_all_its_files(built):
     expected = {"data.json", "leaderboard.csv", "leaderboard.md", "index.html", "browse.html", "compare.html"}
     expected |= {f"pages/{name}-0.js" for name in (*NAMES, "prompts")} | {"pages/index.js"}
     expected |= {f"rows/{name}.html" for name in NAMES}
-    for metric in ("pass_rate", "win_rate", "lc_win_rate"):
+    pictures = ("pass_rate", "win_rate", "lc_win_rate", "sweep-pass_rate", "drift-pass_rate", "drift-win_rate")
+    for metric in pictures:
         expected |= {f"figures/{metric}.svg", f"figures/{metric}-dark.svg", f"figures/{metric}.png"}
     assert found == expected
 
@@ -68,7 +69,7 @@ def test_the_data_are_complete_unrounded_and_in_one_order(built, content):
 
 
 def test_the_same_input_gives_the_same_bytes(content, built, tmp_path):
-    again = leaderboard_content.build(content, tmp_path / "demo")
+    again = leaderboard_content.build(content, tmp_path / "demo", leaderboard_content.analyses())
     for path in sorted(built.rglob("*")):
         if path.is_file():
             assert (again / path.relative_to(built)).read_bytes() == path.read_bytes(), path.name
@@ -216,10 +217,10 @@ def test_the_matrix_shows_every_pair_from_both_sides_with_its_significance(built
 
 def test_the_sweep_joins_rows_that_differ_in_the_learning_rate_alone(content):
     board, rows, *_ = content
-    chart = charts.sweep_chart(board, [fields.complete(row) for row in rows])
+    (chart,) = sweeps.views(board, [fields.complete(row) for row in rows])
     assert {line[2] for line in chart["body"]} == {"sft", "pearson-chi2"}
     assert len(chart["lines"]) == 1
-    assert charts.sweep_chart(board, [fields.complete(row) for row in rows[:3]]) is None
+    assert sweeps.views(board, [fields.complete(row) for row in rows[:3]]) == []
 
 
 def test_a_row_page_tells_recipe_curves_and_provenance(built):

@@ -15,11 +15,11 @@ import numpy as np
 
 from harness import files, specs
 from harness.analysis import agreement, drift, reward_model, rewards, separation, trajectories
+from harness.analysis.roles import ESTIMATES, MEASURED, PICTURES, SCORES, SHOWN
 from harness.stage import Stage
 from harness.store import Store
 
-MEASURED, MODEL, REFERENCE, SHOWN = "measured ", "model ", "reference ", "demonstrations "
-FILES = ["estimates.json", "pictures.json"]
+FILES = [ESTIMATES, PICTURES]
 PAIRS, MOST_TOKENS, BINS = 3, 256, 30
 Line = dict[str, Any]
 Lines = dict[str, list[Line]]
@@ -59,7 +59,7 @@ def stage(
     rows: dict[str, dict[str, Stage]],
     more: dict[str, Stage] | None = None,
 ) -> Stage:
-    """The stage that estimates ``kind``; ``rows`` maps a row to its stages by role (`MEASURED`, `MODEL`, …)."""
+    """The stage that estimates ``kind``; ``rows`` maps a row to its stages by role (see `roles`)."""
     inputs = {role + name: each for name, roles in rows.items() for role, each in roles.items()}
     identity = {"analysis": kind, **settings, "rows": list(rows)}
     return Stage("analysis", label, identity, inputs | (more or {}))
@@ -79,7 +79,7 @@ def run(stage: Stage, store: Store, out: Path) -> tuple[list[str], dict[str, Any
 def _rewards(source: Source) -> Made:
     lines = source.lines("rewards.jsonl")
     found: dict[str, Any] = {"rows": {name: rewards.estimates(each) for name, each in lines.items()}}
-    scored = source.stage.inputs.get(reward_model.ROLE)
+    scored = source.stage.inputs.get(SCORES)
     if scored is None:
         found["comparisons"] = rewards.comparisons(lines)
     else:

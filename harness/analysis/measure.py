@@ -7,7 +7,7 @@ from typing import Any
 
 from harness import files, specs
 from harness.analysis import estimation, held_out, reward_model, rewards, stages, targets
-from harness.analysis.estimation import MEASURED, MODEL, REFERENCE, SHOWN
+from harness.analysis.roles import MEASURED, MODEL, REFERENCE, SCORES, SHOWN
 from harness.analysis.targets import Checkpoint, Selection
 from harness.config import DataSource
 from harness.errors import ConfigError, StageFailed
@@ -118,7 +118,7 @@ class Measurement:
         failed = {name: self._why(stage) for name, stage in wanted.items() if name not in done}
         more = {}
         if scores is not None:
-            more = {reward_model.ROLE: scores} if self.done(scores) else {}
+            more = {SCORES: scores} if self.done(scores) else {}
             failed |= {} if more else {scores.label: self._why(scores)}
         made = self._estimate(done, settings, beside or {}, more)
         estimates, pictures = (files.read_json(specs.directory(self.store, made) / name) for name in estimation.FILES)

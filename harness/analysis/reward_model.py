@@ -16,7 +16,6 @@ from harness.judging import Judging
 from harness.stage import Stage
 from harness.store import Store
 
-ROLE = "scores"
 NAME = "reward model"
 Line = dict[str, Any]
 SIDES = ("chosen", "rejected")
@@ -29,7 +28,7 @@ def stage(reference: str, source: DataSource, pairs: list[Line], store: Store, d
     assert judging.model is not None
     asked = stages.tokenised(source, conversations(pairs), "prompts", judging.model, judge.max_length)
     inputs = {"model": judging.model, "prompts": asked}
-    return Stage(ROLE, f"{NAME} {reference}", judging.serving(), inputs, {"kv_cache_gib": 0.0})
+    return Stage("scores", f"{NAME} {reference}", judging.serving(), inputs, {"kv_cache_gib": 0.0})
 
 
 def conversations(pairs: list[Line]) -> list[Line]:
