@@ -43,31 +43,6 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("results")
 
 
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trainer specs and engine jobs run in this process, which has imported torch already."""
-    from contextlib import redirect_stderr
-
-    from harness import process
-    from harness.backends import job
-    from trainers.__main__ import run_file
-
-    def run_here(worker: Any, spec: Path, log: Path, on_event: Any) -> int:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as errors, redirect_stderr(errors):
-            return run_file(spec)
-
-    def serve_here(module: str, arguments: list[str], log: Path, *_: Any) -> int:
-        assert module == "harness.backends.job"
-        with log.open("a", encoding="utf-8") as errors, redirect_stderr(errors):
-            return job.main(arguments)
-
-    monkeypatch.setattr(process.TrainerWorker, "run", run_here)
-    monkeypatch.setattr(process, "run_module", serve_here)
-    monkeypatch.setattr(job, "_keep_stdout_for_events", lambda: None)
-    monkeypatch.setattr(job, "_event", lambda **event: None)
-
-
 def invoke(results: Path, *arguments: Any) -> Result:
     return CliRunner().invoke(bridgebench, ["--results", str(results), "analyze", *map(str, arguments)])
 

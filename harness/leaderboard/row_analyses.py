@@ -65,7 +65,7 @@ def _margins(edges: list[float], counts: list[int]) -> View:
         "title": "Reward margins",
         "about": "How many pairs have which margin of the implicit reward; dashed: 0, where the model cannot tell.",
         **charts.frame(x, y, "R(chosen) − R(rejected)", "pairs", HEIGHT),
-        "bands": [{"d": shape, "style": "s0 bars"}],
+        "bands": [{"d": shape, "style": "s0 histogram"}],
         "rule": zero,
         "head": ["From", "To", "Pairs"],
         "body": [
