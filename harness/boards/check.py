@@ -30,7 +30,7 @@ def run(board: Board) -> tuple[list[Problem], int]:
         problems += _row(board, name, row)
     for benchmark in board.benchmarks:
         problems += _comparison(board, list(done), benchmark)
-    return problems + _analyses(board) + _tables(board), checked + len(board.rows) + len(board.benchmarks) + 2
+    return problems + analyses(board) + _tables(board), checked + len(board.rows) + len(board.benchmarks) + 2
 
 
 def _row(board: Board, name: str, row: dict[str, Any]) -> list[Problem]:
@@ -90,7 +90,7 @@ def _comparison(board: Board, rows: list[str], benchmark: str) -> list[Problem]:
     return problems
 
 
-def _analyses(board: Board) -> list[Problem]:
+def analyses(board: Board) -> list[Problem]:
     """The analyses that the board names must be there and about its rows; their digests are the evidence's."""
     problems = []
     for kind, name in (board.data.get("analyses") or {}).items():
