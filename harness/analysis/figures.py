@@ -35,7 +35,7 @@ def value_trajectories(rows: dict[str, dict[str, Points]]) -> Any:
             band(axis, [p["place"] for p in points], points, number, side)
         axis.axvline(0.5, color=LIGHT.baseline, linewidth=1, linestyle=(0, (3, 3)))
         axis.set_title(name, fontsize=9, loc="left", parse_math=False)
-        axis.legend(frameon=False, fontsize=8)
+        axis.legend(loc="upper left", frameon=False, fontsize=8)
     figure.supxlabel("states from the first differing token (dashed line)", fontsize=9)
     figure.supylabel("V = beta (lse l - lse l0)", fontsize=9, parse_math=False)
     return figure

@@ -17,6 +17,8 @@ STAGES = {None: "checkpoint", "none": "SFT only"}
 
 def drift_against_rate(points: Points, label: str = "win rate") -> Any:
     """Points {row, stage, kl, kl_low, kl_high, rate, rate_low, rate_high}, rates 0 to 100: how far, and what for."""
+    from matplotlib.lines import Line2D
+
     figure, axis = _single()
     stages = list(dict.fromkeys(point["stage"] for point in points))
     for point in points:
@@ -31,7 +33,8 @@ def drift_against_rate(points: Points, label: str = "win rate") -> Any:
             color=LIGHT.muted,
             parse_math=False,
         )
-    _legend(axis, stages)
+    handles = [Line2D([], [], marker="o", linestyle="none", color=colour(number)) for number in range(len(stages))]
+    _legend(figure, handles, [_stage_name(stage) for stage in stages])
     axis.set_xlabel("KL from the reference, nats per response", fontsize=9)
     axis.set_ylabel(f"{label}, %", fontsize=9, parse_math=False)
     return figure
@@ -52,7 +55,8 @@ def sweep_curves(points: Points, label: str = "win rate") -> Any:
                 band(axis, [p["learning_rate"] for p in line], rates, number, name)
         axis.set_xscale("log")
         axis.set_title(_stage_name(stage), fontsize=9, loc="left", parse_math=False)
-    axes[0].legend(frameon=False, fontsize=8)
+    named = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    _legend(figure, list(named.values()), list(named))
     figure.supxlabel("SFT learning rate", fontsize=9)
     figure.supylabel(f"{label}, %", fontsize=9, parse_math=False)
     return figure
@@ -80,11 +84,11 @@ def _bars(value: float, point: dict[str, Any], name: str) -> list[list[float]] |
     return [[max(0.0, value - low)], [max(0.0, high - value)]]
 
 
-def _legend(axis: Any, stages: list[Any]) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [Line2D([], [], marker="o", linestyle="none", color=colour(number)) for number in range(len(stages))]
-    axis.legend(handles, [_stage_name(stage) for stage in stages], frameon=False, fontsize=8)
+def _legend(figure: Any, handles: list[Any], names: list[str]) -> None:
+    """Above the panels: a place that is sought among the data takes as long as there are data."""
+    legend = figure.legend(handles, names, loc="outside upper left", ncols=2, frameon=False, fontsize=8)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def colour(number: int) -> str:
