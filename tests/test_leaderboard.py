@@ -12,7 +12,7 @@ import pytest
 
 from harness import leaderboard
 from harness.errors import BridgebenchError, ConfigError
-from harness.leaderboard import axes, display, fields, pages, sweeps
+from harness.leaderboard import axes, display, drifts, fields, pages, sweeps
 from tests import leaderboard_content
 from tests.leaderboard_content import NAMES
 
@@ -221,6 +221,40 @@ def test_the_sweep_joins_rows_that_differ_in_the_learning_rate_alone(content):
     assert {line[2] for line in chart["body"]} == {"sft", "pearson-chi2"}
     assert len(chart["lines"]) == 1
     assert sweeps.views(board, [fields.complete(row) for row in rows[:3]]) == []
+
+
+def test_sweeps_before_and_after_the_preference_stage_share_a_scale_and_their_colours_and_use_the_seeds():
+    def group(name, stage, rate, value):
+        ends = {"pass_rate": value, "pass_rate_low": value - 5, "pass_rate_high": value + 5}
+        described = {"objective": "sft" if name == "sft" else "f_sft", "divergence": None if name == "sft" else name}
+        return {"group": f"{name}-{rate}+{stage}", "preference_stage": stage, "learning_rate": rate} | described | ends
+
+    found = [
+        group(name, stage, rate, 40 + 10 * (stage == "dpo") + 5 * (rate == 1e-5))
+        for name in ("sft", "pearson_chi2")
+        for stage in ("dpo", "none")
+        for rate in (1e-4, 1e-5)
+    ]
+    rows = [fields.complete({"row": f"{g['group']}@0", "pass_rate": 1.0, **g}) for g in found]
+    before, after = sweeps.views({"groups": found}, rows)
+    assert (before["title"], after["title"]) == ("Learning-rate sweep, SFT only", "Learning-rate sweep, then DPO")
+    assert before["yticks"] == after["yticks"]
+    assert before["legend"] == after["legend"]
+    assert len({key["style"] for key in before["legend"]}) == 2
+    assert [line[3] for line in after["body"][:2]] == ["55.0 (50.0–60.0)", "50.0 (45.0–55.0)"]
+    assert all(dot["link"] is None for dot in before["dots"])  # a recipe over its seeds has no page of its own
+    assert {point["stage"] for point in sweeps.plotted({"groups": found}, rows, "pass_rate")} == {"none", "dpo"}
+
+
+def test_drift_is_set_against_the_rates_of_the_rows_that_have_both():
+    rows = [fields.complete({"row": name, "win_rate": rate}) for name, rate in (("a", 60.0), ("b", 70.0), ("c", None))]
+    said = leaderboard_content.analyses(["a", "b", "c", "elsewhere"])["drift"]
+    (chart,) = drifts.views({}, rows, said)
+    assert [line[:2] for line in chart["body"]] == [["a", "2.00 (1.00 to 3.00)"], ["b", "11.00 (10.00 to 12.00)"]]
+    assert "logarithmic" not in chart["xlabel"]
+    said["rows"]["a"]["kl"] = {"estimate": 0.1, "low": None, "high": None}
+    assert "logarithmic" in drifts.views({}, rows, said)[0]["xlabel"]
+    assert drifts.views({}, rows, None) == drifts.views({}, rows[:1], said) == []
 
 
 def test_a_row_page_tells_recipe_curves_and_provenance(built):

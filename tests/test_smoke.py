@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import random
@@ -17,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from harness import cli, files
+from harness import files
 
 JUDGED = {"manifest.json", "verdicts.jsonl", "model_outputs.json", "annotations.json"}
 ROOT = Path(__file__).resolve().parent.parent
@@ -147,42 +145,6 @@ def test_a_published_board_follows_from_its_evidence_until_somebody_edits_it(sto
     said = bridgebench(store, "verify", str(published), check=4).stdout
     assert "differs from its manifest" in said
     assert "the verdicts give" in said
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("in_process")
-def test_analyses_of_a_finished_run_reach_its_board_and_what_is_published(store: Path, tmp_path: Path) -> None:
-    def analyse(kind: str, *arguments: str) -> dict[str, Any]:
-        call = ["--results", str(store), "analyze", kind, "smoke", "--limit", "12", "--json", *arguments]
-        done = CliRunner().invoke(cli.bridgebench, call)
-        assert done.exit_code == 0, done.output
-        return json.loads(done.stdout)
-
-    drift = analyse("drift", "--samples", "1", "--max-new-tokens", "4")
-    named = {kind: analyse(kind)["stage"] for kind in ("rewards", "values")} | {"drift": drift["stage"]}
-    bridgebench(store, "leaderboard", "build", "smoke")
-    board = store / "boards" / "smoke"
-    assert files.read_json(board / "data.json")["analyses"] == named
-    page = (board / "rows" / "sft+dpo.html").read_text()
-    assert all(stage in page for stage in named.values())
-    told = next(row for row in drift["rows"] if row["row"] == "sft+dpo")["kl"]["estimate"]
-    assert f"{told:.2f}" in page
-    assert "Drift against pass rate" in (board / "index.html").read_text()
-    published = tmp_path / "leaderboards" / "smoke"
-    bridgebench(store, "publish", "smoke", "--to", str(published))
-    for verb in (("verify",), ("leaderboard", "check")):
-        assert " 0 wrong" in bridgebench(store, *verb, str(published)).stdout
-    before = {path: path.read_bytes() for path in published.rglob("*.html")}
-    bridgebench(tmp_path / "elsewhere", "leaderboard", "build", str(published))  # from the evidence alone
-    assert {path: path.read_bytes() for path in published.rglob("*.html")} == before
-    estimates = published / "evidence" / named["drift"] / "estimates.json.gz"
-    files.write_bytes(estimates, gzip.compress(b"{}"))
-    assert "differs from its manifest" in bridgebench(store, "verify", str(published), check=4).stdout
-    shutil.rmtree(estimates.parent)
-    said = bridgebench(store, "leaderboard", "check", str(published), check=4).stdout
-    assert "analyses.drift" in said
-    bridgebench(store, "gc", "--yes")
-    assert all((store / stage / "manifest.json").exists() for stage in named.values())
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.leaderboard import display
 from harness.leaderboard.theme import LIGHT
 
 Points = list[dict[str, Any]]
@@ -44,6 +45,7 @@ def sweep_curves(points: Points, label: str = "win rate") -> Any:
     """Points {series, stage, learning_rate, value, low, high}: one panel per preference stage, one line per series."""
     stages = list(dict.fromkeys(point["stage"] for point in points))
     series = list(dict.fromkeys(point["series"] for point in points))
+    rates = sorted({point["learning_rate"] for point in points})
     figure, axes = panels(len(stages), sharey=True)
     for axis, stage in zip(axes, stages, strict=False):
         for number, name in enumerate(series):
@@ -51,9 +53,11 @@ def sweep_curves(points: Points, label: str = "win rate") -> Any:
                 (p for p in points if p["stage"] == stage and p["series"] == name), key=lambda p: p["learning_rate"]
             )
             if line:
-                rates = [{"estimate": p["value"], "low": p.get("low"), "high": p.get("high")} for p in line]
-                band(axis, [p["learning_rate"] for p in line], rates, number, name)
+                found = [{"estimate": p["value"], "low": p.get("low"), "high": p.get("high")} for p in line]
+                band(axis, [p["learning_rate"] for p in line], found, number, name)
         axis.set_xscale("log")
+        axis.set_xticks(rates, [display.short(rate) for rate in rates])
+        axis.minorticks_off()
         axis.set_title(_stage_name(stage), fontsize=9, loc="left", parse_math=False)
     named = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     _legend(figure, list(named.values()), list(named))
