@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness import __version__, files, seed_groups, specs
+from harness.analysis import finished
 from harness.board_evidence import StoreEvidence
 from harness.claims import registration
 from harness.executors.outcome import Outcome
@@ -14,7 +15,7 @@ from harness.stage import Stage
 from harness.store import Store
 
 BOARD_MANIFEST = "board.json"
-CODE_VERSION = 4
+CODE_VERSION = 5
 PROVENANCE = ("commit", "dirty", "command", "versions", "machine", "finished")
 
 
@@ -22,7 +23,8 @@ def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:
     """Write the board of ``plan``; rows that failed are labelled, not left out. Returns its directory."""
     destination = store.root / "boards" / plan.recipe.name
     failed = {row.name: _why_missing(row, outcome) if outcome else None for row in plan.rows}
-    key = _key(plan, failed, store)
+    analyses = finished.of_rows([{"row": row.name, "stage_keys": row.stage_keys} for row in plan.rows], store)
+    key = _key(plan, failed, store, analyses)
     if (destination / BOARD_MANIFEST).exists() and files.read_json(destination / BOARD_MANIFEST)["key"] == key:
         return destination
     from harness import leaderboard
@@ -36,7 +38,7 @@ def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:
     }
     rows = [_row(row, store, failed[row.name], comparisons) for row in plan.rows]
     rows += [_refused(name, plan) for name in plan.refused]
-    board = _board(plan, store, done, comparisons)
+    board = _board(plan, store, done, comparisons) | ({"analyses": analyses} if analyses else {})
     if len(plan.recipe.seeds) > 1:
         metric = board["comparison"]["metric"]
         board |= seed_groups.describe(rows, verdicts, metric, seed=plan.recipe.statistics.seed)
@@ -45,7 +47,8 @@ def build(plan: Plan, store: Store, outcome: Outcome | None = None) -> Path:
     evidence, whole = StoreEvidence(store), [row for row in rows if row["failed"] is None]
     samples = {row["row"]: leaderboard.published.samples_of(board, row, evidence) for row in whole}
     stages = {row["row"]: leaderboard.published.stages_of(row, evidence) for row in whole}
-    leaderboard.build(board, rows, samples, destination, stages=stages)
+    said = leaderboard.published.analyses_of(board, rows, evidence)
+    leaderboard.build(board, rows, samples, destination, stages=stages, analyses=said)
     if plan.recipe.claims is not None:
         writing.refresh(destination, store)
     files.write_json(destination / BOARD_MANIFEST, {"key": key})
@@ -83,7 +86,7 @@ def _why_missing(row: Row, outcome: Outcome) -> str | None:
     return next((reason for reason in reasons if reason), None)
 
 
-def _key(plan: Plan, failed: dict[str, str | None], store: Store) -> str:
+def _key(plan: Plan, failed: dict[str, str | None], store: Store, analyses: dict[str, str]) -> str:
     named = {
         "code": [__version__, CODE_VERSION],
         "recipe": plan.recipe.model_dump(mode="json"),
@@ -91,6 +94,7 @@ def _key(plan: Plan, failed: dict[str, str | None], store: Store) -> str:
         "failed": failed,
         "refused": {name: error.message for name, error in plan.refused.items()},
         "calibration": _calibration(plan, store),
+        "analyses": analyses,
     }
     return files.sha256_text(files.canonical_json(named))[:16]
 

@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 
 from harness import files, locks, recipe_file
+from harness.analysis.roles import MODEL, REFERENCE
 from harness.config import Recipe
 from harness.errors import BridgebenchError
 from harness.plan import make_plan
@@ -57,11 +58,18 @@ def _analyses_of(store: Store, referred: set[str]) -> set[str]:
     """Finished analyses of checkpoints that stay, with the data they were measured on."""
     kept: set[str] = set()
     for kind, key in store.stages():
-        if kind == "analyze" and store.manifest(kind, key) is not None:
+        if kind in ("analyze", "analysis") and store.manifest(kind, key) is not None:
             behind = _closure(store, [f"{kind}/{key}"])
-            if {name for name in behind if name.startswith(("train/", "convert/"))} <= referred:
+            own = _measured(store, key) if kind == "analysis" else behind
+            if {name for name in own if name.startswith(("train/", "convert/"))} <= referred:
                 kept |= behind
     return kept
+
+
+def _measured(store: Store, key: str) -> set[str]:
+    """The checkpoints that an `analysis` stage is about; a reward model beside them is not one."""
+    inputs = (store.manifest("analysis", key) or {}).get("inputs", {})
+    return {name for role, name in inputs.items() if role.startswith((MODEL, REFERENCE))}
 
 
 def _closure(store: Store, names: list[str]) -> set[str]:

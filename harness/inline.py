@@ -1,4 +1,4 @@
-"""The stages that run inside the driver: prompts, answers of endpoints and stored ones, judge and aggregate."""
+"""The stages that run inside the driver: prompts, answers of endpoints and stored ones, judge, aggregate, analysis."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(stage: Stage, store: Store, recipe: str, on_event: OnEvent = lambda even
 
         names, summary = judges.run(stage, store, recipe, out, on_event)
     else:
-        kinds = {"prompts": _prompts, "judge": _judge, "aggregate": _aggregate}
+        kinds = {"prompts": _prompts, "judge": _judge, "aggregate": _aggregate, "analysis": _analysis}
         names, summary = kinds[stage.kind](stage, store, out)
     write_manifest(out, specs.record(stage, recipe), names, summary, started, time.monotonic() - clock)
 
@@ -76,6 +76,12 @@ def _completions(stage: Stage, store: Store) -> list[dict[str, Any]]:
 def completions_path(stage: Stage, store: Store) -> Path:
     """``completions.jsonl`` of a generate stage."""
     return specs.directory(store, stage) / "completions.jsonl"
+
+
+def _analysis(stage: Stage, store: Store, out: Path) -> Outcome:
+    from harness.analysis import estimation
+
+    return estimation.run(stage, store, out)
 
 
 def _aggregate(stage: Stage, store: Store, out: Path) -> Outcome:

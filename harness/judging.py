@@ -47,9 +47,10 @@ class Judging:
     @property
     def asked_of(self) -> dict[str, Any] | None:
         """The identity of a judge model that is served here."""
-        return None if self.model is None else {"model": self.model.identity, **self._serving()}
+        return None if self.model is None else {"model": self.model.identity, **self.serving()}
 
-    def _serving(self) -> dict[str, Any]:
+    def serving(self) -> dict[str, Any]:
+        """The identity of the engine that serves the judge model here."""
         judge = self.judge
         if isinstance(judge, RewardModelJudge):
             dtype = serving_dtype(judge.dtype, self.device, "judge.dtype")
@@ -86,7 +87,7 @@ class Judging:
 
     def _scores(self, row: str, inputs: dict[str, Stage]) -> Stage:
         assert self.model is not None
-        serving = self._serving()
+        serving = self.serving()
         questions = Stage(
             "tokenize",
             f"questions about {row}",

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from harness import board, files, inline, specs
-from harness.board_evidence import Board, Evidence
+from harness.board_evidence import Board, Evidence, StoreEvidence
 from harness.errors import BridgebenchError
 from harness.plan import Plan
 from harness.stage import Stage
@@ -32,6 +32,8 @@ EVIDENCE: dict[str, list[str]] = {
     "scores": ["scores.jsonl"],
     "judge": inline.JUDGE_FILES,
     "aggregate": ["estimates.json"],
+    "analyze": [],
+    "analysis": ["estimates.json", "pictures.json"],
 }
 
 
@@ -53,6 +55,7 @@ def to_directory(plan: Plan, store: Store, destination: Path) -> int:
         _write_description(plan, fresh)
         for stage in plan.stages:
             _copy_evidence(stage, store, fresh / "evidence" / stage.kind / stage.key)
+        copy_analyses(Board(fresh, StoreEvidence(store)), fresh / "evidence")
         swap(fresh, destination)
     return sum(path.is_file() for path in destination.rglob("*"))
 
@@ -69,6 +72,7 @@ def copy_board(board: Board, destination: Path) -> int:
         if not (fresh / "evidence").is_dir():
             for row in board.rows:
                 copy_row_evidence(board, row, fresh / "evidence")
+            copy_analyses(board, fresh / "evidence")
         swap(fresh, destination)
     return sum(path.is_file() for path in destination.rglob("*"))
 
@@ -99,6 +103,20 @@ def copy_row_evidence(board: Board, row: str, target: Path) -> None:
         manifest = None if name in seen else board.evidence.manifest(name)
         seen.add(name)
         if manifest is not None:
+            waiting += manifest.get("inputs", {}).values()
+            _copy_named(board.evidence, name, manifest, target / name)
+
+
+ANALYSED = ("analysis", "analyze", "tokenize", "scores", "convert")
+
+
+def copy_analyses(board: Board, target: Path) -> None:
+    """Copy the analyses that a board names to ``target``, and the manifests of what they were computed from."""
+    waiting = list((board.data.get("analyses") or {}).values())
+    while waiting:
+        name = waiting.pop()
+        manifest = board.evidence.manifest(name)
+        if manifest is not None and name.partition("/")[0] in ANALYSED and not (target / name).exists():
             waiting += manifest.get("inputs", {}).values()
             _copy_named(board.evidence, name, manifest, target / name)
 

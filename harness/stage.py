@@ -24,6 +24,7 @@ STAGE_VERSIONS = {
     "scores": 1,
     "judge": 2,
     "analyze": 1,
+    "analysis": 1,
     "aggregate": 3,
 }
 

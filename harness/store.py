@@ -26,6 +26,7 @@ FOLDERS = {
     "scores": "scores",
     "judge": "judge",
     "analyze": "analyze",
+    "analysis": "analysis",
     "aggregate": "aggregate",
 }
 MANIFEST = "manifest.json"

@@ -16,6 +16,7 @@ from harness.store import MANIFEST, Problem, Store
 
 # identity is enough on one machine; another CPU's numpy may differ in the last digits
 RELATIVE_TOLERANCE = 1e-9
+ADDED_LATER = ("values_analysis",)  # to claims.json: a report that an earlier version wrote lacks it
 
 
 def run(store: Store, target: str | None) -> tuple[list[Problem], int]:
@@ -74,6 +75,7 @@ def _verify_claims(directory: Path) -> list[Problem]:
     return [
         Problem(f"claims.json: {key}", "does not follow from the verdicts")
         for key, value in fresh.items()
+        if key not in ADDED_LATER or key in kept
         if not same(kept.get(key), value)
     ]
 

@@ -133,12 +133,41 @@ def content():
     return board, rows, samples, {name: stages(name) for name in NAMES[1:]}
 
 
-def build(content, destination):
+def figure(value, half=0.1):
+    """An estimate with its interval."""
+    return {"estimate": value, "low": value - half, "high": value + half}
+
+
+def analyses(names=NAMES[1:]):
+    """What finished analyses say of the trained rows; token texts are as hostile as completions."""
+    said = {"reference": "base", "data": {"source": "builtin:microtasks", "split": "dev", "seed": 1}, "beta": 0.1}
+    drift = {"stage": "analysis/d1", "analysis": "drift", "max_new_tokens": 32, **said, "beta": None}
+    drift["rows"] = {
+        name: {"kl": figure(2.0 + 9 * n, 1.0), "kl_per_token": figure(0.1), "capped": 12.5, "n": 64}
+        | {"by_part": {"in": figure(1.0), "out": figure(3.0)}, "demonstrations": {"d": figure(-0.5)}}
+        for n, name in enumerate(names)
+    }
+    points = [{"place": place, **figure(place / 4, 0.2)} for place in range(-3, 6)]
+    auc = dict.fromkeys(("auc_value", "auc_logprob", "auc_reference_logsumexp", "added"), figure(0.7, 0.05))
+    values = {"stage": "analysis/v1", "analysis": "values", **said}
+    trajectory = {"good": points, "corrupted": points[2:]}
+    values["rows"] = {name: {**auc, "pairs": 320, "trajectory": trajectory} for name in names}
+    share = {"accuracy": figure(62.5, 7.0), "accuracy_logprob": figure(60.0, 7.0), "margin": figure(0.4), "n": 160}
+    tokens = [HOSTILE, "plain", " words", "\n", "\u202egnp", "\x00", "\ud800", "日本語", "\t", "x" * 60]
+    side = {"pieces": tokens, "tokens": 12, "d": [0.4 * n - 2 for n in range(len(tokens))]}
+    pair = {"id": HOSTILE, "sides": {"chosen": side, "rejected": {**side, "tokens": len(tokens)}}}
+    rewards = {"stage": "analysis/r1", "analysis": "rewards", **said, "rows": dict.fromkeys(names, share)}
+    rewards |= {"edges": [-1.0, 0.0, 1.0, 2.0], "counts": {name: [40, 90, 30] for name in names}}
+    rewards["credits"] = {name: [pair] for name in names}
+    return {"drift": drift, "rewards": rewards, "values": values}
+
+
+def build(content, destination, analyses=None):
     """The board of `content` in a directory."""
     from harness import leaderboard
 
     board, rows, samples, stages = content
-    return leaderboard.build(board, rows, samples, destination, stages=stages)
+    return leaderboard.build(board, rows, samples, destination, stages=stages, analyses=analyses)
 
 
 def two_benchmarks():

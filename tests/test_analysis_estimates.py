@@ -187,10 +187,37 @@ def test_agreement_that_comes_from_the_shared_base_alone_disappears_given_the_ba
     assert agreement.partial_spearman(-base, -base, base) is None
 
 
+def test_the_agreement_given_the_base_has_an_interval_and_a_null_of_its_own() -> None:
+    def cut(values: np.ndarray) -> list[np.ndarray]:
+        return list(values.reshape(40, 25))
+
+    base, own, other, common = RANDOM.normal(size=(4, 1000))
+    rows = {"a": cut(own - base), "b": cut(other - base), "c": cut(0.8 * own + 0.6 * common - base)}
+    found = {(each["a"], each["b"]): each for each in agreement.compare(rows, dict.fromkeys(rows, cut(base)))}
+    chance, real = found["a", "b"], found["a", "c"]
+    assert chance["low"] > chance["null_high"]  # the shared base alone
+    assert chance["given_base"]["low"] < 0 < chance["given_base"]["high"]
+    assert chance["given_base"]["p_value"] > 0.02
+    assert real["given_base"]["low"] < real["rho_given_base"] < real["given_base"]["high"]
+    assert real["given_base"]["low"] > real["given_base"]["null_high"]
+    assert real["given_base"]["p_value"] < 0.01
+    plain = agreement.compare(rows, dict.fromkeys(rows, cut(np.zeros(1000))))[0]
+    assert plain["given_base"] == pytest.approx({key: plain[key] for key in plain["given_base"]})
+
+
+def test_the_partial_correlation_of_a_draw_is_that_of_the_repeated_data() -> None:
+    a, b, base = RANDOM.normal(size=(3, 30))
+    weights = RANDOM.integers(0, 4, (5, 30))
+    found = agreement.partial(agreement.weighted_spearman([a, b, base], weights.astype(float)), 0, 1, 2)
+    expected = [agreement.partial_spearman(*(np.repeat(each, w) for each in (a, b, base))) for w in weights]
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
 def test_rows_without_values_have_no_correlation() -> None:
     still = [np.zeros(4), np.zeros(5), np.zeros(6)]
     found = agreement.compare({"a": still, "b": still}, {"a": still, "b": still})[0]
     assert found["rho"] is found["low"] is found["rho_given_base"] is None
+    assert found["given_base"]["p_value"] is found["given_base"]["low"] is None
 
 
 def test_trajectories_are_aligned_at_the_first_differing_token() -> None:

@@ -12,6 +12,7 @@ import pytest
 from harness.analysis import credit, figures, pictures
 from harness.analysis.credit import Credit
 from harness.analysis.measure import Result
+from harness.leaderboard import plots
 
 HOSTILE = "</text><script>alert(1)</script>&$x^2$"
 
@@ -24,14 +25,16 @@ FIGURES: dict[str, Callable[[], Any]] = {
     "trajectories": lambda: figures.value_trajectories(
         {name: {"good": points(4), "corrupted": points(3)} for name in ("a", HOSTILE, "c", "d")}
     ),
-    "margins": lambda: figures.margin_distributions({HOSTILE: [0.1, 0.2, -3.0], "b": [1.0, 1.0, 1.0]}),
-    "drift": lambda: figures.drift_against_rate(
+    "margins": lambda: figures.margin_distributions(
+        {"edges": [-3.0, -1.0, 0.0, 1.0], "counts": {HOSTILE: [1, 0, 2], "b": [0, 0, 3]}}, {HOSTILE: -0.9, "b": 1.0}
+    ),
+    "drift": lambda: plots.drift_against_rate(
         [
             {"row": HOSTILE, "stage": "none", "kl": 1.0, "kl_low": 0.5, "kl_high": 2.0, "rate": 50.0},
             {"row": "b", "stage": "dpo", "kl": 3, "rate": 60.0, "rate_low": 55.0, "rate_high": 70.0},
         ]
     ),
-    "sweep": lambda: figures.sweep_curves(
+    "sweep": lambda: plots.sweep_curves(
         [
             {"series": name, "stage": stage, "learning_rate": rate, "value": 1e6 * rate, "low": None, "high": None}
             for name in (HOSTILE, "sft")

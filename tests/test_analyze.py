@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from harness import specs
+from harness import files, specs
 from harness.analysis import held_out, stages, targets
 from harness.cli import bridgebench
 from harness.config import DataSource
+from harness.data import sources
 from harness.errors import ConfigError
 from harness.stage import Stage
 from harness.store import Store
@@ -40,22 +41,6 @@ def moved(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("results")
-
-
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trainer specs run in this process, which has imported torch already, instead of a worker's."""
-    from contextlib import redirect_stderr
-
-    from harness import process
-    from trainers.__main__ import run_file
-
-    def run_here(worker: Any, spec: Path, log: Path, on_event: Any) -> int:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as errors, redirect_stderr(errors):
-            return run_file(spec)
-
-    monkeypatch.setattr(process.TrainerWorker, "run", run_here)
 
 
 def invoke(results: Path, *arguments: Any) -> Result:
@@ -90,6 +75,82 @@ def test_rewards_of_a_checkpoint_and_of_its_reference_are_measured_once_and_draw
     assert analyze_keys(results) == before  # nothing was computed again
     assert all(len(line) <= 80 for line in again.stdout.splitlines())
     assert "log-prob" in again.stdout
+
+
+@pytest.fixture(scope="module")
+def judge(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random reward model: the tiny model with one output in place of its head."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    torch.manual_seed(1)
+    target = tmp_path_factory.mktemp("judge") / "judge"
+    AutoModelForSequenceClassification.from_pretrained(
+        tiny_checkpoint, num_labels=1, dtype=torch.float32
+    ).save_pretrained(target)
+    AutoTokenizer.from_pretrained(tiny_checkpoint).save_pretrained(target)
+    return target
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_reward_model_scores_the_same_pairs_once_and_stands_beside_the_implicit_rewards(
+    results: Path, moved: Path, judge: Path, tmp_path: Path
+) -> None:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    call = ["rewards", moved, *REFERENCE, "--limit", 12, "--beta", 0.5, "--reward-model", judge]
+    done = invoke(results, *call, "--json")
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    (pair,) = report["comparisons"]
+    assert (pair["a"], pair["b"]) == ("moved", "reward model")
+    own, other = report["rows"][0]["accuracy"]["estimate"], report["reward_model"]["accuracy"]["estimate"]
+    assert pair["difference"] == pytest.approx(own - other)
+    # the scores are the model's own, of the conversations as its template renders them
+    pairs = sources.load_rows(DataSource(source="builtin:microtasks", split="dev", seed=1, rows=12), "preference")
+    model = AutoModelForSequenceClassification.from_pretrained(judge).eval()
+    tokenizer = AutoTokenizer.from_pretrained(judge)
+
+    def reward(pair: dict[str, Any], side: str) -> float:
+        turns = [*pair["prompt"], {"role": "assistant", "content": pair[side]}]
+        ids = tokenizer(tokenizer.apply_chat_template(turns, tokenize=False), add_special_tokens=False)["input_ids"]
+        with torch.inference_mode():
+            return float(model(torch.tensor([ids])).logits[0, 0])
+
+    lines = [
+        {"id": each["id"], "chosen": reward(each, "chosen"), "rejected": reward(each, "rejected")} for each in pairs
+    ]
+    files.write_jsonl(tmp_path / "scores.jsonl", lines)
+    assert other == pytest.approx(100 * sum(line["chosen"] > line["rejected"] for line in lines) / 12)
+    # the same by hand: a file of scores gives the same agreement
+    before = analyze_keys(results)
+    given = invoke(results, *call, "--scores", tmp_path / "scores.jsonl", "--json")
+    assert analyze_keys(results) == before
+    by_file, by_model = (
+        json.loads(given.stdout)["against_scores"]["moved"],
+        report["reward_model"]["agreement"]["moved"],
+    )
+    assert by_file["same_preference"] == by_model["same_preference"]
+    assert by_file["spearman"] == pytest.approx(by_model["spearman"])
+    shown = invoke(results, *call).stdout
+    assert f"reward model {judge}" in " ".join(shown.split())
+    assert "prefers the same" in shown
+
+
+@pytest.mark.usefixtures("in_process")
+def test_what_is_no_reward_model_is_named_and_the_rewards_are_reported_without_it(results: Path, moved: Path) -> None:
+    call = ["rewards", moved, *REFERENCE, "--limit", 12, "--beta", 0.5, "--json"]
+    done = invoke(results, *call, "--reward-model", moved)
+    assert done.exit_code == 1
+    report = json.loads(done.stdout)
+    (name,) = report["missing"]
+    assert name == f"reward model {moved}"
+    assert "is no reward model" in report["missing"][name]
+    assert report["rows"][0]["n"] == 12
+    absent = invoke(results, *call, "--reward-model", "./no-such-model")
+    assert absent.exit_code == 2
+    assert "neither a directory nor" in absent.stderr
 
 
 @pytest.mark.usefixtures("in_process")

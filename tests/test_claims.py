@@ -215,9 +215,9 @@ def test_the_detectable_difference_of_many_seeds_is_the_boards_figure() -> None:
 
 def values_report(rho: float, seeds: tuple[int, ...] = (0, 1, 2), p: float = 1 / 201) -> dict[str, Any]:
     cells = ("sft-lr1e-4", "sft-lr2e-5", "pearson-chi2-lr1e-4", "jensen-shannon-lr1e-4")
+    ends = {"low": rho - 0.05, "high": rho + 0.05, "null_mean": 0.1, "null_high": 0.14, "p_value": p}
     pairs = [
-        {"a": f"{cell}@{seed}", "b": f"{cell}+dpo@{seed}", "rho": rho, "low": rho - 0.05, "high": rho + 0.05}
-        | {"null_mean": 0.1, "null_high": 0.14, "p_value": p}
+        {"a": f"{cell}@{seed}", "b": f"{cell}+dpo@{seed}", "rho": 0.9, "given_base": {"rho": rho, **ends}}
         for cell in cells
         for seed in seeds
     ]
@@ -238,7 +238,8 @@ def test_agreement_of_values_is_taken_from_the_analysis_above_its_shuffled_null(
     assert line(one, "sft-lr1e-4+dpo")["verdict"] == "cannot tell"
     absent = line(made({}), "sft-lr1e-4+dpo")
     assert absent["verdict"] == "cannot tell"
-    assert "not analysed: bridgebench analyze values" in absent["why"]
+    assert "no values analysis; run `bridgebench analyze values claims-smollm2`" in absent["why"]
+    assert "0.90" in told["why"]  # the plain rho stands beside it
 
 
 def test_another_file_is_no_values_report(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from harness import leaderboard
 from harness.errors import BridgebenchError, ConfigError
-from harness.leaderboard import axes, charts, curves, display, fields, pages
+from harness.leaderboard import axes, curves, display, drifts, fields, pages, sweeps
 from tests import leaderboard_content
 from tests.leaderboard_content import NAMES
 
@@ -53,7 +53,8 @@ def test_a_board_has_all_its_files(built):
     expected = {"data.json", "leaderboard.csv", "leaderboard.md", "index.html", "browse.html", "compare.html"}
     expected |= {f"pages/{name}-0.js" for name in (*NAMES, "prompts")} | {"pages/index.js"}
     expected |= {f"rows/{name}.html" for name in NAMES}
-    for metric in ("pass_rate", "win_rate", "lc_win_rate"):
+    pictures = ("pass_rate", "win_rate", "lc_win_rate", "sweep-pass_rate", "drift-pass_rate", "drift-win_rate")
+    for metric in pictures:
         expected |= {f"figures/{metric}.svg", f"figures/{metric}-dark.svg", f"figures/{metric}.png"}
     assert found == expected
 
@@ -68,7 +69,7 @@ def test_the_data_are_complete_unrounded_and_in_one_order(built, content):
 
 
 def test_the_same_input_gives_the_same_bytes(content, built, tmp_path):
-    again = leaderboard_content.build(content, tmp_path / "demo")
+    again = leaderboard_content.build(content, tmp_path / "demo", leaderboard_content.analyses())
     for path in sorted(built.rglob("*")):
         if path.is_file():
             assert (again / path.relative_to(built)).read_bytes() == path.read_bytes(), path.name
@@ -216,10 +217,44 @@ def test_the_matrix_shows_every_pair_from_both_sides_with_its_significance(built
 
 def test_the_sweep_joins_rows_that_differ_in_the_learning_rate_alone(content):
     board, rows, *_ = content
-    chart = charts.sweep_chart(board, [fields.complete(row) for row in rows])
+    (chart,) = sweeps.views(board, [fields.complete(row) for row in rows])
     assert {line[2] for line in chart["body"]} == {"sft", "pearson-chi2"}
     assert len(chart["lines"]) == 1
-    assert charts.sweep_chart(board, [fields.complete(row) for row in rows[:3]]) is None
+    assert sweeps.views(board, [fields.complete(row) for row in rows[:3]]) == []
+
+
+def test_sweeps_before_and_after_the_preference_stage_share_a_scale_and_their_colours_and_use_the_seeds():
+    def group(name, stage, rate, value):
+        ends = {"pass_rate": value, "pass_rate_low": value - 5, "pass_rate_high": value + 5}
+        described = {"objective": "sft" if name == "sft" else "f_sft", "divergence": None if name == "sft" else name}
+        return {"group": f"{name}-{rate}+{stage}", "preference_stage": stage, "learning_rate": rate} | described | ends
+
+    found = [
+        group(name, stage, rate, 40 + 10 * (stage == "dpo") + 5 * (rate == 1e-5))
+        for name in ("sft", "pearson_chi2")
+        for stage in ("dpo", "none")
+        for rate in (1e-4, 1e-5)
+    ]
+    rows = [fields.complete({"row": f"{g['group']}@0", "pass_rate": 1.0, **g}) for g in found]
+    before, after = sweeps.views({"groups": found}, rows)
+    assert (before["title"], after["title"]) == ("Learning-rate sweep, SFT only", "Learning-rate sweep, then DPO")
+    assert before["yticks"] == after["yticks"]
+    assert before["legend"] == after["legend"]
+    assert len({key["style"] for key in before["legend"]}) == 2
+    assert [line[3] for line in after["body"][:2]] == ["55.0 (50.0–60.0)", "50.0 (45.0–55.0)"]
+    assert all(dot["link"] is None for dot in before["dots"])  # a recipe over its seeds has no page of its own
+    assert {point["stage"] for point in sweeps.plotted({"groups": found}, rows, "pass_rate")} == {"none", "dpo"}
+
+
+def test_drift_is_set_against_the_rates_of_the_rows_that_have_both():
+    rows = [fields.complete({"row": name, "win_rate": rate}) for name, rate in (("a", 60.0), ("b", 70.0), ("c", None))]
+    said = leaderboard_content.analyses(["a", "b", "c", "elsewhere"])["drift"]
+    (chart,) = drifts.views({}, rows, said)
+    assert [line[:2] for line in chart["body"]] == [["a", "2.00 (1.00 to 3.00)"], ["b", "11.00 (10.00 to 12.00)"]]
+    assert "logarithmic" not in chart["xlabel"]
+    said["rows"]["a"]["kl"] = {"estimate": 0.1, "low": None, "high": None}
+    assert "logarithmic" in drifts.views({}, rows, said)[0]["xlabel"]
+    assert drifts.views({}, rows, None) == drifts.views({}, rows[:1], said) == []
 
 
 def test_a_row_page_tells_recipe_curves_and_provenance(built):

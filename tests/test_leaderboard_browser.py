@@ -119,6 +119,52 @@ def test_a_row_opens_and_leads_to_its_completions(browser, board):
     assert browser.text("#reader .answer h3") == "sft+dpo"
 
 
+def test_drift_and_the_sweep_are_drawn_on_the_board_and_lead_to_their_rows(browser, board):
+    browser.open(board / "index.html")
+    assert browser.texts(".plots h2") == [
+        "Win rate against length",
+        "Learning-rate sweep, SFT only",
+        "Drift against pass rate",
+        "Drift against win rate",
+    ]
+    drift = "section[aria-labelledby=plot-drift-win_rate]"
+    dots = browser.js(f"return [...document.querySelectorAll('{drift} a title')].map((e) => e.textContent)")
+    assert [text.split(":")[0] for text in dots] == ["pearson-chi2", "sft+dpo", "sft"]
+    assert "KL 2.00 (1.00 to 3.00)" in dots[2]
+    across = browser.js(
+        f"return [...document.querySelectorAll('{drift} a circle')].map((e) => parseFloat(e.getAttribute('cx')))"
+    )
+    assert across == sorted(across, reverse=True)  # KL 20, 11 and 2
+    assert len(browser.texts(f"{drift} table tbody tr")) == 0  # behind "Figures"
+    browser.click(f"{drift} summary")
+    assert len(browser.texts(f"{drift} table tbody tr")) == 3
+    browser.js(f"document.querySelectorAll('{drift} a')[1].dispatchEvent(new MouseEvent('click', {{bubbles: true}}))")
+    browser.until("return document.querySelector('h1').textContent === 'sft+dpo'")
+
+
+def test_a_rows_page_shows_margins_values_drift_and_the_credit_of_every_token(browser, board):
+    browser.open(board / "rows" / "sft+dpo.html")
+    shown = browser.texts("section:has(> dl.card) > .section-head h2")
+    assert shown[:3] == ["As a reward model", "Values of states", "Drift"]
+    areas = "return [...document.querySelectorAll('.area')].map((e) => e.getBoundingClientRect().height > 20)"
+    assert browser.js(areas) == [True, True, True]  # margins, and the bands of good and corrupted
+    tokens = browser.js(
+        "return [...document.querySelector('svg.credit').querySelectorAll('text')].map((e) => e.textContent)"
+    )
+    assert HOSTILE in "".join(tokens)
+    assert "\u202e" not in "".join(tokens)
+    edge = """const box = document.querySelector('svg.credit').getBoundingClientRect();
+        return [...document.querySelectorAll('svg.credit')[0].querySelectorAll('text')]
+          .every((e) => e.getBoundingClientRect().right <= box.right + 1)"""
+    assert browser.js(edge)
+    boxes = "[...document.querySelectorAll('svg.credit')[0].querySelectorAll('rect')]"
+    fills = browser.js(f"return {boxes}.map((e) => getComputedStyle(e).fill)")
+    assert len(set(fills)) > 4
+    assert browser.js("return document.querySelector('svg.credit g:last-of-type title').textContent") == "+1.600"
+    browser.open(board / "rows" / "base.html")
+    assert browser.texts("section:has(> dl.card) > .section-head h2") == ["Recipe and measurements"]
+
+
 def test_every_verdict_can_be_browsed_with_both_orders(browser, board):
     browser.open(board / "browse.html", "#row=sft&show=disagree")
     assert browser.text("#count") == "1 of 11 prompts"
@@ -327,7 +373,11 @@ const drawn = async (act) => {
 
 @pytest.mark.parametrize("named", [False, True])
 def test_hostile_completions_never_run_break_the_page_or_ask_for_anything(browser, content, board, named, tmp_path):
-    where = leaderboard_content.build(named_with_hostile_texts(content), tmp_path / "board") if named else board
+    where = board
+    if named:
+        renamed = named_with_hostile_texts(content)
+        said = leaderboard_content.analyses([row["row"] for row in renamed[1][1:]])
+        where = leaderboard_content.build(renamed, tmp_path / "board", said)
     browser.requests()
     browser.driver.set_script_timeout(60)
     for path in sorted(where.rglob("*.html")):

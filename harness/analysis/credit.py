@@ -89,14 +89,14 @@ class Cell:
     value: float
 
 
-def layout(credit: Credit) -> list[Cell]:
-    """Tokens set in lines of `COLUMNS` characters; a token that does not fit is broken."""
+def layout(credit: Credit, columns: int = COLUMNS) -> list[Cell]:
+    """Tokens set in lines of ``columns`` characters; a token that does not fit is broken."""
     cells = []
     line = column = 0
     for text, value in credit.tokens:
         for piece, ends in _pieces(visible(text)):
             while piece:
-                room = COLUMNS - column
+                room = columns - column
                 if room == 0:
                     line, column = line + 1, 0
                     continue

@@ -1,4 +1,4 @@
-"""Run what an analysis needs and is not there yet, then estimate: a report for the screen, JSON and pictures."""
+"""Run what an analysis needs and is not there yet, estimates last: a report for the screen, JSON and pictures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness import files, specs
-from harness.analysis import agreement, drift, held_out, rewards, separation, stages, targets, trajectories
+from harness.analysis import estimation, held_out, reward_model, rewards, stages, targets
+from harness.analysis.roles import MEASURED, MODEL, REFERENCE, SCORES, SHOWN
 from harness.analysis.targets import Checkpoint, Selection
 from harness.config import DataSource
 from harness.errors import ConfigError, StageFailed
@@ -19,7 +20,7 @@ from harness.store import Store
 
 DEFAULT_BETA = 0.1
 KINDS = ["rejected", "foreign", "shuffled", "token"]
-SHOWN = ("objective", "divergence", "form", "beta", "learning_rate", "preference_stage", "dpo_beta", "seed")
+SHOWN_SETTINGS = ("objective", "divergence", "form", "beta", "learning_rate", "preference_stage", "dpo_beta", "seed")
 DRIFT_PROMPTS = 64
 
 
@@ -39,16 +40,15 @@ class Request:
     max_new_tokens: int = 128
     seed: int = 0
     scores: str | None = None
+    reward_model: str | None = None
 
 
 @dataclass
 class Result:
-    """``report`` is what ``--json`` prints; ``lines`` are the per-example files of each row, for pictures."""
+    """``report`` is what ``--json`` prints, ``pictures`` what pictures need beyond it (see `estimation`)."""
 
     report: dict[str, Any]
-    lines: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    pairs: list[dict[str, Any]] = field(default_factory=list)
-    texts: list[dict[str, Any]] = field(default_factory=list)
+    pictures: dict[str, Any] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -88,43 +88,81 @@ class Measurement:
         """Run ``wanted`` (one stage per row) and what they need; returns the finished ones. Raises StageFailed if none
         is.
         """
-        executor = LocalExecutor(self.store, self.reporter)
         self.store.prepare()
-        self.outcome = executor.run_stages(stages.needed([*wanted.values(), *(more or [])], self.store), "analyze")
-        done = {name: stage for name, stage in wanted.items() if self.store.manifest("analyze", stage.key)}
+        needed = stages.needed([*wanted.values(), *(more or [])], self.store)
+        self.outcome = LocalExecutor(self.store, self.reporter).run_stages(needed, "analyze")
+        done = {name: stage for name, stage in wanted.items() if self.done(stage)}
         if not done:
             why = next(iter(self.outcome.failed.values()), "nothing was executed")
             raise StageFailed(f"no row could be measured: {why}", "mend this and run the same command again")
         return done
 
+    def done(self, stage: Stage) -> bool:
+        """Whether the stage is finished."""
+        return self.store.manifest(stage.kind, stage.key) is not None
+
     def read(self, stage: Stage, name: str) -> list[dict[str, Any]]:
         """The rows of a file of a finished stage."""
         return files.read_jsonl(specs.directory(self.store, stage) / name)
 
-    def result(self, done: dict[str, Stage], wanted: dict[str, Stage], rows: list[dict[str, Any]]) -> Result:
-        """The report's frame around its rows."""
-        failed = {
-            name: self.outcome.why_missing(stage) or "not measured"
-            for name, stage in wanted.items()
-            if name not in done
-        }
+    def result(
+        self,
+        wanted: dict[str, Stage],
+        settings: dict[str, Any],
+        *,
+        beside: dict[str, Stage] | None = None,
+        scores: Stage | None = None,
+    ) -> Result:
+        """Execute ``wanted``, estimate, and put the report's frame around the estimates."""
+        done = self.execute(wanted, [*(beside or {}).values(), *([scores] if scores is not None else [])])
+        failed = {name: self._why(stage) for name, stage in wanted.items() if name not in done}
+        more = {}
+        if scores is not None:
+            more = {SCORES: scores} if self.done(scores) else {}
+            failed |= {} if more else {scores.label: self._why(scores)}
+        made = self._estimate(done, settings, beside or {}, more)
+        estimates, pictures = (files.read_json(specs.directory(self.store, made) / name) for name in estimation.FILES)
+        rows = estimates.pop("rows")
         report = {
             "analysis": self.kind,
+            "stage": made.name,
             "reference": self.selection.reference_name,
-            "data": {**self.source.model_dump(include={"source", "split", "seed"}), "held_out_from": self._held_out()},
-            "rows": rows,
+            "data": {**self._data(), "held_out_from": [plan.recipe.name for plan in self.selection.plans]},
+            "rows": [{**self.described(name, stage), **rows[name]} for name, stage in done.items()],
             "missing": {**self.selection.missing, **failed},
             "notes": self.notes,
         }
-        return Result(report, failed=failed)
+        return Result(report | settings | estimates, pictures, failed)
 
-    def _held_out(self) -> list[str]:
-        return [plan.recipe.name for plan in self.selection.plans]
+    def _why(self, stage: Stage) -> str:
+        return self.outcome.why_missing(stage) or "not measured"
+
+    def _data(self) -> dict[str, Any]:
+        return self.source.model_dump(include={"source", "split", "seed"})
+
+    def _estimate(
+        self, done: dict[str, Stage], settings: dict[str, Any], beside: dict[str, Stage], more: dict[str, Stage]
+    ) -> Stage:
+        """The finished stage of the estimates over the rows in ``done``. Raises StageFailed."""
+        by_name = {each.name: each for each in self.selection.checkpoints}
+        rows = {}
+        for name, stage in done.items():
+            reference = self.selection.reference_of(by_name[name])
+            rows[name] = {MEASURED: stage, MODEL: by_name[name].model, REFERENCE: reference}
+            if name in beside and self.done(beside[name]):
+                rows[name][SHOWN] = beside[name]
+        settings = {**settings, "reference": self.selection.reference_name, "data": self._data()}
+        made = estimation.stage(self.kind, ", ".join(self.request.targets), settings, rows, more)
+        outcome = LocalExecutor(self.store, self.reporter).run_stages([made], "analyze")
+        if not self.done(made):
+            why = outcome.failed.get(made.name, "nothing was executed")
+            raise StageFailed(f"the estimates could not be made: {why}", "mend this and run the same command again")
+        return made
 
     def described(self, name: str, stage: Stage) -> dict[str, Any]:
         """A row's name, settings and stage."""
         checkpoint = next(each for each in self.selection.checkpoints if each.name == name)
-        return {"row": name, **{key: checkpoint.description.get(key) for key in SHOWN}, "stage": stage.name}
+        return {"row": name, **{key: checkpoint.description.get(key) for key in SHOWN_SETTINGS}, "stage": stage.name}
 
 
 def run(kind: str, request: Request, store: Store, reporter: Reporter) -> Result:
@@ -133,39 +171,35 @@ def run(kind: str, request: Request, store: Store, reporter: Reporter) -> Result
     return {"rewards": _rewards, "values": _values, "drift": _drift}[kind](measurement)
 
 
-def _pair_data(here: Measurement) -> Stage:
+def _pair_data(here: Measurement) -> tuple[Stage, list[dict[str, Any]]]:
+    """(the pairs as the base renders them, the pairs themselves)."""
     rows, notes = held_out.pairs(here.selection, here.source)
     here.notes += notes
-    return stages.tokenised(here.source, rows, "preference", here.base, stages.MAX_LENGTH)
+    return stages.tokenised(here.source, rows, "preference", here.base, stages.MAX_LENGTH), rows
 
 
 def _rewards(here: Measurement) -> Result:
-    data = _pair_data(here)
+    data, pairs = _pair_data(here)
+    scores = read_scores(here.request.scores) if here.request.scores else None
+    judge = None
+    if here.request.reward_model:
+        here.store.prepare()
+        judge = reward_model.stage(here.request.reward_model, here.source, pairs, here.store, here.settings.device)
     wanted = {
         each.name: stages.rewards(each.name, *here.passes(data, each), here.beta, pairs=True)
         for each in here.selection.checkpoints
     }
-    done = here.execute(wanted)
-    lines = {name: here.read(stage, "rewards.jsonl") for name, stage in done.items()}
-    rows = [{**here.described(name, stage), **rewards.estimates(lines[name])} for name, stage in done.items()]
-    result = here.result(done, wanted, rows)
-    result.lines = lines
-    result.texts = _texts(here, next(iter(done.values())).inputs["policy"])
-    result.report |= {"beta": here.beta, "comparisons": rewards.comparisons(lines)}
-    if here.request.scores:
-        result.report["against_scores"] = _against(here.request.scores, lines)
+    result = here.result(wanted, {"beta": here.beta}, scores=judge)
+    if "reward_model" in result.report:
+        result.report["reward_model"]["reference"] = here.request.reward_model
+    if scores is not None:
+        done = {row["row"]: wanted[row["row"]] for row in result.report["rows"]}
+        lines = {name: here.read(stage, "rewards.jsonl") for name, stage in done.items()}
+        result.report["against_scores"] = _against(str(here.request.scores), scores, lines)
     return result
 
 
-def _texts(here: Measurement, states: Stage) -> list[dict[str, Any]]:
-    """The pieces of text of every response, in the order of the passes."""
-    pieces = files.read_json(specs.directory(here.store, states) / "pieces.json")
-    rows = here.read(states, "responses.jsonl")
-    return [{"id": row["id"], "pieces": [pieces[str(t)] for t in row["tokens"][row["first"] :]]} for row in rows]
-
-
-def _against(path: str, lines: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    scores = read_scores(path)
+def _against(path: str, scores: dict[str, float], lines: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     found = {name: rewards.agreement(each, scores) for name, each in lines.items()}
     if not any(found.values()):
         raise ConfigError(f"{path} scores none of the measured pairs.", "its ids must be those of the preference rows")
@@ -187,61 +221,30 @@ def read_scores(path: str) -> dict[str, float]:
 
 
 def _values(here: Measurement) -> Result:
-    made = stages.corrupt(_pair_data(here), KINDS, here.request.seed)
+    made = stages.corrupt(_pair_data(here)[0], KINDS, here.request.seed)
     wanted = {
         each.name: stages.values(each.name, *here.passes(made, each), here.beta) for each in here.selection.checkpoints
     }
-    done = here.execute(wanted)
-    pairs = here.read(made, "pairs.jsonl")
-    lines = {name: here.read(stage, "values.jsonl") for name, stage in done.items()}
-    rows = [
-        {
-            **here.described(name, stage),
-            **separation.estimates(lines[name], pairs, here.beta),
-            "trajectory": trajectories.aligned(lines[name], pairs),
-        }
-        for name, stage in done.items()
-    ]
-    result = here.result(done, wanted, rows)
-    result.lines, result.pairs = lines, pairs
-    result.report |= {"beta": here.beta, "agreement": _agreements(lines, pairs)}
-    result.texts = _texts(here, next(iter(done.values())).inputs["policy"])
-    return result
-
-
-def _agreements(lines: dict[str, list[dict[str, Any]]], pairs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Agreement between rows on V - V_0 of the base, and on raw logsumexp beside it."""
-    of = {
-        name: {row: trajectories.state_values(each, pairs, name) for row, each in lines.items()}
-        for name in ("value", "logsumexp", "reference_logsumexp")
-    }
-    base = of["reference_logsumexp"]
-    return {name: agreement.compare(of[name], base) for name in ("value", "logsumexp")}
+    return here.result(wanted, {"beta": here.beta})
 
 
 def _drift(here: Measurement) -> Result:
     prompts, demonstrations, notes = held_out.prompts_and_demonstrations(here.selection, here.source)
     here.notes += notes
     rendered = stages.tokenised(here.source, prompts, "prompts", here.base, stages.MAX_LENGTH)
-    task = {
-        "samples_per_prompt": here.request.samples,
-        "max_new_tokens": here.request.max_new_tokens,
-        "seed": here.request.seed,
-    }
+    sampling = {"max_new_tokens": here.request.max_new_tokens, "samples_per_prompt": here.request.samples}
+    task = {**sampling, "seed": here.request.seed}
     wanted = {
         each.name: stages.drift(
             each.name, each.model, here.selection.reference_of(each), rendered, here.settings, **task
         )
         for each in here.selection.checkpoints
     }
-    shown = _demonstration_stages(here, demonstrations)
-    done = here.execute(wanted, list(shown.values()))
-    lines = {name: here.read(stage, "samples.jsonl") for name, stage in done.items()}
-    parts = {row["id"]: str(row.get("part", "all")) for row in prompts}
-    rows = [_drift_row(here, name, stage, lines[name], parts, shown.get(name)) for name, stage in done.items()]
-    result = here.result(done, wanted, rows)
-    result.lines = lines
-    result.report |= {"max_new_tokens": here.request.max_new_tokens, "samples_per_prompt": here.request.samples}
+    result = here.result(wanted, sampling, beside=_demonstration_stages(here, demonstrations))
+    boards = {each.name: each.board for each in here.selection.checkpoints}
+    for row in result.report["rows"]:
+        board = boards[row["row"]]
+        row["board"] = {key: board.get(key) for key in BOARD_KEYS} if board else None
     return result
 
 
@@ -254,26 +257,6 @@ def _demonstration_stages(here: Measurement, demonstrations: list[dict[str, Any]
         each.name: stages.rewards(f"{each.name}, demonstrations", *here.passes(data, each), 1.0, pairs=False)
         for each in here.selection.checkpoints
     }
-
-
-def _drift_row(
-    here: Measurement,
-    name: str,
-    stage: Stage,
-    lines: list[dict[str, Any]],
-    parts: dict[str, str],
-    shown: Stage | None,
-) -> dict[str, Any]:
-    found = {**here.described(name, stage), **drift.estimates(lines)}
-    by_part = {
-        part: [line for line in lines if parts.get(line["id"]) == part] for part in dict.fromkeys(parts.values())
-    }
-    found["by_part"] = {part: drift.estimates(each)["kl"] for part, each in by_part.items() if each}
-    if shown is not None and here.store.manifest("analyze", shown.key):
-        found["demonstrations"] = drift.demonstrations(here.read(shown, "rewards.jsonl"))
-    checkpoint = next(each for each in here.selection.checkpoints if each.name == name)
-    found["board"] = {key: checkpoint.board.get(key) for key in BOARD_KEYS} if checkpoint.board else None
-    return found
 
 
 BOARD_KEYS = tuple(f"{rate}{end}" for rate in ("win_rate", "pass_rate") for end in ("", "_low", "_high"))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.analysis import credit, figures, rewards
+from harness.analysis import credit, figures
 from harness.analysis.credit import Credit
 from harness.analysis.measure import Result
-
-SHOWN_PAIRS = 3
+from harness.leaderboard import plots
 
 
 def write(result: Result, directory: Path) -> list[Path]:
@@ -18,21 +17,21 @@ def write(result: Result, directory: Path) -> list[Path]:
 
 
 def _rewards(result: Result, directory: Path) -> list[Path]:
-    margins = {name: rewards.margin(lines).tolist() for name, lines in result.lines.items()}
-    paths = figures.save(figures.margin_distributions(margins), directory, "margins")
-    for number, (name, lines) in enumerate(result.lines.items()):
-        shown = [each for pair in range(min(SHOWN_PAIRS, len(lines))) for each in _credits(result, lines, pair)]
+    means = {row["row"]: row["margin"]["estimate"] for row in result.report["rows"]}
+    paths = figures.save(figures.margin_distributions(result.pictures["margins"], means), directory, "margins")
+    for number, name in enumerate(means):
+        shown = [each for pair in result.pictures["credits"] for each in credits(pair, name)]
         paths += credit.write(shown, directory / f"credit-{number}", f"{name}: credit per token")
     return paths
 
 
-def _credits(result: Result, lines: list[dict[str, Any]], pair: int) -> list[Credit]:
-    """Chosen and rejected of one pair, token by token."""
+def credits(pair: dict[str, Any], row: str) -> list[Credit]:
+    """Chosen and rejected of one pair under ``row``, token by token."""
     found = []
-    for offset, side in enumerate(("chosen", "rejected")):
-        pieces = result.texts[2 * pair + offset]["pieces"]
-        title = f"{lines[pair]['id']}, {side}"
-        found.append(Credit(title, list(zip(pieces, lines[pair][side]["d"], strict=True))))
+    for name, side in pair["sides"].items():
+        left_out = side["tokens"] - len(side["pieces"])
+        cut = f", first {len(side['pieces'])} of {side['tokens']} tokens" if left_out else ""
+        found.append(Credit(f"{pair['id']}, {name}{cut}", list(zip(side["pieces"], side["d"][row], strict=True))))
     return found
 
 
@@ -48,15 +47,15 @@ def _drift(result: Result, directory: Path) -> list[Path]:
         if not rows:
             continue
         points = [drift_point(row, rate) for row in rows]
-        paths += figures.save(figures.drift_against_rate(points, label), directory, f"drift-{rate.replace('_', '-')}")
+        paths += figures.save(plots.drift_against_rate(points, label), directory, f"drift-{rate.replace('_', '-')}")
         swept = [sweep_point(row, rate) for row in rows if row["learning_rate"]]
         if len({point["learning_rate"] for point in swept}) > 1:
-            paths += figures.save(figures.sweep_curves(swept, label), directory, f"sweep-{rate.replace('_', '-')}")
+            paths += figures.save(plots.sweep_curves(swept, label), directory, f"sweep-{rate.replace('_', '-')}")
     return paths
 
 
 def drift_point(row: dict[str, Any], rate: str) -> dict[str, Any]:
-    """A row of the drift report as a point of `figures.drift_against_rate`."""
+    """A row of the drift report as a point of `plots.drift_against_rate`."""
     kl, board = row["kl"], row["board"]
     return {
         "row": row["row"],
@@ -67,7 +66,7 @@ def drift_point(row: dict[str, Any], rate: str) -> dict[str, Any]:
 
 
 def sweep_point(row: dict[str, Any], rate: str) -> dict[str, Any]:
-    """A row with ``learning_rate`` and its board's rate as a point of `figures.sweep_curves`."""
+    """A row with ``learning_rate`` and its board's rate as a point of `plots.sweep_curves`."""
     board = row["board"]
     named = [row["objective"], row["divergence"], row["form"], row["beta"]]
     return {

@@ -16,9 +16,12 @@ def text(report: dict[str, Any]) -> str:
     lines += MEANINGS[report["analysis"]]
     lines += _demonstrations(report["rows"])
     lines += _agreement(report.get("agreement"))
+    lines += _reward_model(report.get("reward_model"))
+    lines += _scores(report.get("against_scores"))
     lines += _comparisons(report.get("comparisons"))
     lines += [f"left out: {name}: {why.splitlines()[0]}" for name, why in report["missing"].items()]
     lines += [f"note: {note}" for note in report["notes"]]
+    lines += [f"stage: {report['stage']}"]
     return "\n".join(wrapped for line in lines for wrapped in _folded(line))
 
 
@@ -144,12 +147,41 @@ def _rho(found: Row) -> str:
         return f"{found['rho']:.2f}"
     return (
         f"{found['rho']:.2f} [{found['low']:.2f}, {found['high']:.2f}], null "
-        f"{found['null_mean']:.2f}, given V_0 {_number(found['rho_given_base'])}"
+        f"{found['null_mean']:.2f}{_given(found['given_base'])}"
     )
+
+
+def _given(found: Row) -> str:
+    """The partial correlation, given the base's own logsumexp."""
+    if found["rho"] is None:
+        return ", given V_0 -"
+    ends = "" if found["low"] is None else f" [{found['low']:.2f}, {found['high']:.2f}]"
+    return f", given V_0 {found['rho']:.2f}{ends}, null {found['null_mean']:.2f}"
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
+
+
+def _reward_model(found: Row | None) -> list[str]:
+    """The reward model's own accuracy, and its agreement with each row."""
+    if not found:
+        return []
+    own = f"accuracy {interval(found['accuracy'], 1)}, margin {interval(found['margin'], 2)}, {found['n']} pairs"
+    return ["", f"reward model {found['reference']}: {own}", *_agreements(found["agreement"])]
+
+
+def _scores(found: Row | None) -> list[str]:
+    return ["", "against the scores that were given", *_agreements(found)] if found else []
+
+
+def _agreements(found: Row) -> list[str]:
+    return [
+        f"  {name}: prefers the same {interval(each['same_preference'], 1)} of 100, rank correlation of margins "
+        f"{_number(each['spearman'])}, {each['n']} pairs"
+        for name, each in found.items()
+        if each is not None
+    ]
 
 
 def _comparisons(found: list[Row] | None) -> list[str]:

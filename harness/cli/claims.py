@@ -17,7 +17,7 @@ from harness.cli.common import bridgebench, examples, json_option, shown, shows_
 @click.option(
     "--values",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The report of `analyze values RUN --json`, for claim (c).",
+    help="A report of `analyze values RUN --json` for claim (c), in place of the finished analysis.",
 )
 @json_option
 @click.pass_context

@@ -25,6 +25,7 @@ def build(
     destination: Path,
     *,
     stages: dict[str, list[Row]] | None = None,
+    analyses: dict[str, Row] | None = None,
 ) -> Path:
     """Write ``data.json``, ``leaderboard.csv``, ``leaderboard.md``, ``figures/`` and the site: ``index.html``,
     ``rows/``, ``browse.html``, ``compare.html`` and the texts they load from ``pages/``.
@@ -33,7 +34,8 @@ def build(
     ``comparison``, ``notes``, ``calibration``, ``reference_tables``, …), all of which goes into ``data.json``;
     ``rows`` are estimates with descriptions, a failed one with its reason in ``failed``; ``samples`` maps a row to
     what `harness.leaderboard.samples.gather` gives; ``stages`` maps a row to the manifests behind it, a training
-    stage's with its ``metrics``. The same input gives the same bytes. Raises ConfigError for an empty board or a
+    stage's with its ``metrics``; ``analyses`` maps rewards, values and drift to what `harness.analysis.finished.read`
+    gives. The same input gives the same bytes. Raises ConfigError for an empty board or a
     repeated row, BridgebenchError if ``destination`` holds something else.
     """
     _check(board, rows, destination)
@@ -43,22 +45,27 @@ def build(
     with tempfile.TemporaryDirectory(dir=destination.parent, prefix=f".{destination.name}-") as temporary:
         fresh = Path(temporary) / "board"
         fresh.mkdir()
-        write(board, complete, samples, stages or {}, fresh)
+        write(board, complete, samples, stages or {}, fresh, analyses or {})
         _put_in_place(fresh, destination)
     return destination
 
 
 def write(
-    board: Board, rows: list[Row], samples: dict[str, list[Row]], stages: dict[str, list[Row]], directory: Path
+    board: Board,
+    rows: list[Row],
+    samples: dict[str, list[Row]],
+    stages: dict[str, list[Row]],
+    directory: Path,
+    analyses: dict[str, Row],
 ) -> None:
     """The files of a board, into an empty directory."""
     files.write_json(directory / DATA, {**board, "rows": rows})
     files.write_text(directory / "leaderboard.csv", tables.to_csv(board, rows))
     files.write_text(directory / "leaderboard.md", tables.to_markdown(board, rows) + groups.to_markdown(board, rows))
-    figures.write(board, rows, directory / "figures")
+    figures.write(board, rows, directory / "figures", analyses)
     collected = corpus.collect(board, rows, samples)
     corpus.write(collected, board, directory / "pages")
-    pages.write(board, rows, collected, stages, directory)
+    pages.write(board, rows, collected, stages, directory, analyses)
 
 
 def _check(board: Board, rows: list[Row], destination: Path) -> None:

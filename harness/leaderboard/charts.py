@@ -1,11 +1,9 @@
-"""Rows → the charts of the index beside the dots: win rate against length, the learning-rate sweep, the win matrix.
+"""Rows → the charts of the index beside the dots: win rate against length and the win matrix; what other charts share.
 
 Each is plain values for the template, and has the figures behind it as a table.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 from harness.leaderboard import axes, cells, display, fields
 from harness.leaderboard.cells import View
@@ -13,7 +11,6 @@ from harness.leaderboard.fields import Board, Metric, Row
 
 HEIGHT = 250.0
 MEASURE = (0.0, 100.0)
-_SWEPT = ("objective", "divergence", "form", "beta", "curvature", "weight_dtype")
 
 
 def stage_class(row: Row, board: Board, stages: list[str]) -> str:
@@ -33,23 +30,19 @@ def length_chart(board: Board, rows: list[Row], references: list[Row]) -> View |
         return None
     everything = shown + beside
     x = axes.across(row["mean_length"] for row in everything)
-    y = axes.down(_ends(everything, metric.key), HEIGHT, limits=MEASURE)
+    y = axes.down(ends(everything, metric.key), HEIGHT, limits=MEASURE)
     stages = fields.stage_order(shown)
-    dots = [_dot(row, metric.key, x.at(row["mean_length"]), y, "reference hollow", False) for row in beside]
-    dots += [_dot(row, metric.key, x.at(row["mean_length"]), y, stage_class(row, board, stages), True) for row in shown]
-    _label(dots)
+    dots = [dot(row, metric.key, x.at(row["mean_length"]), y, "reference hollow", linked=False) for row in beside]
+    dots += [dot(row, metric.key, x.at(row["mean_length"]), y, stage_class(row, board, stages)) for row in shown]
+    label(dots)
     return {
         "id": "length",
         "title": f"{metric.label} against length",
         "about": f"{metric.label} with its interval against the mean length of a completion in characters.",
-        **_frame(x, y, "mean length, characters", metric.label),
-        "baseline": None,
-        "lines": [],
+        **frame(x, y, "mean length, characters", metric.label),
         "dots": dots,
         "head": ["Row", "Mean length", metric.label],
-        "body": [
-            [row["row"], display.whole(row["mean_length"]), _with_interval(row, metric.key)] for row in everything
-        ],
+        "body": [[row["row"], display.whole(row["mean_length"]), with_interval(row, metric.key)] for row in everything],
     }
 
 
@@ -62,108 +55,58 @@ def _has(row: Row, key: str) -> bool:
     return not row.get("failed") and row.get(key) is not None and row.get("mean_length") is not None
 
 
-def sweep_chart(board: Board, rows: list[Row]) -> View | None:
-    """The ranking metric against the learning rate of the supervised stage, a curve per setting and preference stage.
-
-    Rows belong to a curve if they agree in everything but the learning rate and the seed; None without such a curve.
-    """
+def ranking_metric(board: Board, rows: list[Row]) -> Metric:
+    """The metric that ranks the board."""
     key = fields.main_metric(board, rows)
-    metric = next(metric for metric in fields.METRICS if metric.key == key)
-    curves = _curves(rows, key)
-    if not curves:
-        return None
-    points = [row for found in curves.values() for row in found]
-    x = axes.across((row["learning_rate"] for row in points), log=True, margin=0.12)
-    baseline = [row[key] for row in rows if row["row"] == board.get("baseline") and row.get(key) is not None]
-    y = axes.down(_ends(points, key) + baseline, HEIGHT, limits=MEASURE)
-    stages = fields.stage_order([row for row in rows if not row.get("failed")])
-    lines, dots = [], []
-    for number, (_, found) in enumerate(curves.items()):
-        style = f"s{stages.index(fields.stage(found[0])) % 4}"
-        lines.append({"d": axes.path(_means(found, key), x, y), "style": style, "dash": _dash(curves, number)})
-        dots += [_dot(row, key, x.at(row["learning_rate"]), y, style, True) for row in found]
-    return {
-        "id": "sweep",
-        "title": "Learning-rate sweep",
-        "about": f"{metric.label} with its interval against the learning rate of the supervised stage; "
-        "a line joins rows that differ in nothing else.",
-        **_frame(x, y, "learning rate", metric.label),
-        "baseline": y.at(baseline[0]) if baseline else None,
-        "lines": lines,
-        "dots": dots,
-        "head": ["Curve", "Learning rate", "Row", metric.label],
-        "body": [
-            [name, display.short(row["learning_rate"]), row["row"], _with_interval(row, key)]
-            for name, found in curves.items()
-            for row in found
-        ],
-    }
+    return next(metric for metric in fields.METRICS if metric.key == key)
 
 
-def _curves(rows: list[Row], key: str) -> dict[str, list[Row]]:
-    """Rows by curve, in the order of their learning rates; only curves with two learning rates or more."""
-    groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        if not row.get("failed") and row.get("learning_rate") and row.get(key) is not None:
-            group = tuple(str(row.get(name)) for name in (*_SWEPT, "preference_stage", "dpo_beta"))
-            groups.setdefault(group, []).append(row)
-    found: dict[str, list[Row]] = {}
-    for curve in groups.values():
-        if len({row["learning_rate"] for row in curve}) > 1:
-            curve.sort(key=lambda row: (row["learning_rate"], str(row.get("seed"))))
-            found[_curve_name(curve[0], found)] = curve
-    return found
+def stage_name(stage: str) -> str:
+    """A preference stage for people."""
+    return "SFT only" if stage == "none" else f"then {stage.upper()}"
 
 
-def _curve_name(row: Row, taken: Iterable[str]) -> str:
-    name = " · ".join(part for part in display.settings(row).split(" · ") if not part.startswith("lr "))
-    return name if name not in taken else f"{name} ({row['row']})"
-
-
-def _dash(curves: dict[str, list[Row]], number: int) -> int:
-    """Curves of one preference stage have one colour; they differ in their dashes."""
-    found = list(curves.values())
-    return sum(fields.stage(other[0]) == fields.stage(found[number][0]) for other in found[:number]) % 4
-
-
-def _means(rows: list[Row], key: str) -> list[tuple[float, float]]:
-    """(learning rate, mean over its rows): seeds share a learning rate."""
-    rates = sorted({row["learning_rate"] for row in rows})
-    values = [[row[key] for row in rows if row["learning_rate"] == rate] for rate in rates]
-    return [(rate, sum(found) / len(found)) for rate, found in zip(rates, values, strict=True)]
-
-
-def _ends(rows: list[Row], key: str) -> list[float]:
+def ends(rows: list[Row], key: str) -> list[float]:
+    """Every figure of ``key`` and both ends of its intervals."""
     names = (key, f"{key}_low", f"{key}_high")
     return [row[name] for row in rows for name in names if row.get(name) is not None]
 
 
-def _frame(x: axes.Scale, y: axes.Scale, across: str, down: str) -> View:
+def frame(x: axes.Scale, y: axes.Scale, across: str, down: str, height: float = HEIGHT) -> View:
+    """What every chart of the template has, empty where one has no use for it.
+
+    ``bands`` are filled paths, ``lines`` curves, ``dots`` see `dot`; ``baseline`` is a level across, ``rule`` a place
+    of a line upwards; without a ``legend`` the colours are the preference stages'.
+    """
     return {
-        "height": HEIGHT,
+        "height": height,
         "xticks": axes.x_ticks(x),
         "yticks": axes.y_ticks(y),
         "xlabel": across,
         "ylabel": down,
+        **{"baseline": None, "rule": None, "legend": None, "bands": [], "lines": [], "dots": []},
     }
 
 
-def _dot(row: Row, key: str, x: float, y: axes.Scale, style: str, linked: bool) -> View:
+def dot(row: Row, key: str, x: float, y: axes.Scale, style: str, *, linked: bool = True) -> View:
+    """A row's dot at ``x`` percent with its interval upwards; ``left`` and ``right`` would be one across."""
     low, high = (row.get(f"{key}_{end}") for end in ("low", "high"))
     return {
         "x": x,
         "y": y.at(row[key]),
         "low": None if low is None or high is None or low == high else y.at(low),
         "high": None if low is None or high is None else y.at(high),
+        "left": None,
+        "right": None,
         "style": style,
         "link": cells.link(row["row"]) if linked else None,
         "name": row["row"],
-        "text": _with_interval(row, key) + ("" if linked else ", not measured here"),
+        "text": with_interval(row, key) + ("" if linked else ", not measured here"),
         "label": None,
     }
 
 
-def _label(dots: list[View], width: float = 520) -> None:
+def label(dots: list[View], width: float = 520) -> None:
     """Names beside the dots, on the side with room, left out where one would cover another."""
     taken: list[tuple[float, float, float]] = []
     for dot in sorted(dots, key=lambda item: item["link"] is None):
@@ -179,7 +122,8 @@ def _label(dots: list[View], width: float = 520) -> None:
             dot["label"] = "end" if left else "start"
 
 
-def _with_interval(row: Row, key: str) -> str:
+def with_interval(row: Row, key: str) -> str:
+    """A rate and its interval in words."""
     span = display.interval(row.get(f"{key}_low"), row.get(f"{key}_high"))
     return display.rate(row[key]) + (f" ({span})" if span else "")
 

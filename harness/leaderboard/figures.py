@@ -1,37 +1,21 @@
-"""Dot-and-interval plots for documents: one panel per part of the benchmark, one line per row, the same
-bytes each time.
+"""A board's plots for documents, the same bytes each time: dots with intervals, one panel per part of the benchmark
+and one line per row; learning-rate sweeps; drift against rates.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.leaderboard import fields
+from harness.leaderboard import charts, drifts, fields, plots, sweeps
 from harness.leaderboard.fields import Board, Metric, Row
+from harness.leaderboard.theme import DARK, LIGHT, Theme
 
 
-@dataclass(frozen=True)
-class Theme:
-    """Colours of a plot; ``dots`` by preference stage, in order of appearance, after the baseline's."""
-
-    background: str
-    text: str
-    muted: str
-    grid: str
-    baseline: str
-    dots: tuple[str, ...]
-
-
-LIGHT = Theme("#ffffff", "#1b1c1e", "#6a6d75", "#e4e5e8", "#85888f", ("#0c8599", "#4c5fd5", "#c2410c", "#7e22ce"))
-DARK = Theme("#131417", "#e8e9eb", "#9b9ea7", "#2b2d33", "#8b8f98", ("#3bc9db", "#91a1ff", "#fb923c", "#d8b4fe"))
-
-
-def write(board: Board, rows: list[Row], directory: Path) -> None:
+def write(board: Board, rows: list[Row], directory: Path, analyses: dict[str, Row]) -> None:
     """Write ``<metric>.svg``, ``<metric>.png`` and ``<metric>-dark.svg`` for each metric the rows have but
-    the score.
+    the score; ``sweep-<metric>`` and ``drift-<metric>`` where there is a sweep or an analysis of drift.
     """
     import matplotlib
 
@@ -39,16 +23,24 @@ def write(board: Board, rows: list[Row], directory: Path) -> None:
     if not shown:
         return
     directory.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context({"svg.hashsalt": "bridgebench", "svg.fonttype": "path", "font.family": "DejaVu Sans"}):
+    with matplotlib.rc_context(plots.STYLE):
         for metric in fields.shown_metrics(rows):
-            if metric.key == "mean_score":
-                continue
-            figure = draw(board, shown, metric, LIGHT)
-            light = directory / f"{metric.key}.svg"
-            figure.savefig(light, metadata={"Date": None, "Creator": None})
-            (directory / f"{metric.key}-dark.svg").write_text(_darkened(light.read_text("utf-8")), "utf-8")
-            figure.set_layout_engine("none")  # the layout is found; finding it is half the cost of a picture
-            figure.savefig(directory / f"{metric.key}.png", dpi=160, metadata={"Software": None})
+            if metric.key != "mean_score":
+                _save(draw(board, shown, metric, LIGHT), directory, metric.key)
+        main = charts.ranking_metric(board, rows)
+        if swept := sweeps.plotted(board, shown, main.key):
+            _save(plots.sweep_curves(swept, main.label), directory, f"sweep-{main.key}")
+        for metric in drifts.metrics(shown):
+            if len(points := drifts.plotted(shown, analyses.get("drift"), metric.key)) > 1:
+                _save(plots.drift_against_rate(points, metric.label), directory, f"drift-{metric.key}")
+
+
+def _save(figure: Any, directory: Path, name: str) -> None:
+    light = directory / f"{name}.svg"
+    figure.savefig(light, metadata={"Date": None, "Creator": None})
+    (directory / f"{name}-dark.svg").write_text(_darkened(light.read_text("utf-8")), "utf-8")
+    figure.set_layout_engine("none")  # the layout is found; finding it is half the cost of a picture
+    figure.savefig(directory / f"{name}.png", dpi=160, metadata={"Software": None})
 
 
 def _darkened(svg: str) -> str:

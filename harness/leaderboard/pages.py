@@ -30,13 +30,20 @@ SCRIPTS = {
 }
 
 
-def write(board: Board, rows: list[Row], corpus: Corpus, stages: dict[str, list[Row]], directory: Path) -> None:
+def write(
+    board: Board,
+    rows: list[Row],
+    corpus: Corpus,
+    stages: dict[str, list[Row]],
+    directory: Path,
+    analyses: dict[str, Row],
+) -> None:
     """Write ``index.html``, ``rows/<row>.html`` for every row with results, ``browse.html`` and ``compare.html``."""
     environment = _environment()
     shared = {"board": cells.described(board), "has_texts": bool(corpus.prompts)}
-    page = _template(environment, "index").render(view.index(board, rows), root="", **shared)
+    page = _template(environment, "index").render(view.index(board, rows, analyses), root="", **shared)
     files.write_text(directory / "index.html", page)
-    _write_rows(environment, board, rows, corpus, stages, shared, directory / "rows")
+    _write_rows(environment, board, rows, corpus, stages, analyses, shared, directory / "rows")
     if corpus.prompts:
         for name in ("browse", "compare"):
             text = _template(environment, name).render(root="", two=len(corpus.rows) > 1, **shared)
@@ -49,6 +56,7 @@ def _write_rows(
     rows: list[Row],
     corpus: Corpus,
     stages: dict[str, list[Row]],
+    analyses: dict[str, Row],
     shared: dict[str, Any],
     directory: Path,
 ) -> None:
@@ -57,7 +65,7 @@ def _write_rows(
     for row in rows:
         if row["failed"]:
             continue
-        content = row_view.row_page(board, rows, row, metrics, stages.get(row["row"], []))
+        content = row_view.row_page(board, rows, row, metrics, stages.get(row["row"], []), analyses)
         text = template.render(content, root="../", has_samples=row["row"] in corpus.cells, **shared)
         files.write_text(directory / f"{display.file_stem(row['row'])}.html", text)
 

@@ -1,4 +1,4 @@
-"""A published directory → what its board is built from: rows, samples and stages, from files alone, no model.
+"""A published directory → what its board is built from: rows, samples, stages, analyses, from files alone, no model.
 
 ``read`` gives the content, ``rebuild`` builds it again; a board whose evidence is left out has rows without samples.
 """
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness import files
+from harness.analysis import finished
+from harness.analysis.finished import Analysis
 from harness.board_evidence import Evidence, PublishedEvidence
 from harness.errors import BridgebenchError
 from harness.leaderboard import samples
@@ -17,12 +19,13 @@ from harness.leaderboard.fields import Board, Row
 
 
 class Content(NamedTuple):
-    """The arguments of `harness.leaderboard.build` but the last."""
+    """The arguments of `harness.leaderboard.build` but the destination."""
 
     board: Board
     rows: list[Row]
     samples: dict[str, list[Row]]
     stages: dict[str, list[Row]]
+    analyses: dict[str, Analysis]
 
 
 def read(directory: Path) -> Content:
@@ -38,13 +41,16 @@ def read(directory: Path) -> Content:
         rows,
         {row["row"]: samples_of(data, row, evidence) for row in done},
         {row["row"]: stages_of(row, evidence) for row in done},
+        analyses_of(data, rows, evidence),
     )
 
 
 def rebuild(directory: Path, destination: Path) -> Path:
     """Build the board of ``directory`` again, into ``destination``; evidence is not copied."""
     content = read(directory)
-    return build(content.board, content.rows, content.samples, destination, stages=content.stages)
+    return build(
+        content.board, content.rows, content.samples, destination, stages=content.stages, analyses=content.analyses
+    )
 
 
 def samples_of(board: Board, row: Row, evidence: Evidence) -> list[Row]:
@@ -60,6 +66,13 @@ def samples_of(board: Board, row: Row, evidence: Evidence) -> list[Row]:
             own, baseline = (_lines(evidence, stage, "completions.jsonl") for stage in roles)
             found += samples.gather(_lines(evidence, name, "verdicts.jsonl"), own, baseline, benchmark)
     return found
+
+
+def analyses_of(board: Board, rows: list[Row], evidence: Evidence) -> dict[str, Analysis]:
+    """rewards, values, drift → what the analysis that the board names says of its rows; those that are there."""
+    named = (board.get("analyses") or {}).items()
+    found = {kind: finished.read(name, rows, evidence) for kind, name in named}
+    return {kind: analysis for kind, analysis in found.items() if analysis is not None and analysis["rows"]}
 
 
 def stages_of(row: Row, evidence: Evidence) -> list[Row]:

@@ -1,16 +1,18 @@
-"""One row → what its page shows: estimates by part and family, comparisons, recipe, curves, provenance."""
+"""One row → what its page shows: estimates by part and family, comparisons, recipe, curves, analyses, provenance."""
 
 from __future__ import annotations
 
 from typing import Any
 from urllib.parse import quote
 
-from harness.leaderboard import cells, curves, display, fields
+from harness.leaderboard import cells, curves, display, fields, row_analyses
 from harness.leaderboard.cells import View
 from harness.leaderboard.fields import Board, Metric, Row
 
 
-def row_page(board: Board, rows: list[Row], row: Row, metrics: list[Metric], stages: list[Row]) -> View:
+def row_page(
+    board: Board, rows: list[Row], row: Row, metrics: list[Metric], stages: list[Row], analyses: dict[str, Row]
+) -> View:
     """Everything a row's page shows; ``stages`` are the manifests behind the row, in their order; without them the page
     says what the row itself keeps of its ``provenance``.
     """
@@ -26,6 +28,7 @@ def row_page(board: Board, rows: list[Row], row: Row, metrics: list[Metric], sta
         "compared_by": str((board.get("comparison") or {}).get("metric", "")).replace("_", " "),
         "comparisons": _comparisons(board, row["row"]),
         "training": curves.stages(stages),
+        "analyses": row_analyses.sections(analyses, row["row"]),
         "calibration": row.get("calibration") or board.get("calibration"),
         "facts": _row_facts(row),
         "provenance": [_stage(stage) for stage in stages],

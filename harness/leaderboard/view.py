@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from harness.leaderboard import cells, charts, display, fields, groups
+from harness.leaderboard import cells, charts, display, drifts, fields, groups, sweeps
 from harness.leaderboard.cells import View
 from harness.leaderboard.fields import Board, Metric, Row
 
 
-def index(board: Board, rows: list[Row]) -> View:
+def index(board: Board, rows: list[Row], analyses: dict[str, Row]) -> View:
     """Everything ``index.html`` shows."""
     ordered = fields.in_rank_order(board, rows)
     references = fields.reference_rows(board)
@@ -18,12 +18,10 @@ def index(board: Board, rows: list[Row]) -> View:
         "tiles": _tiles(board, ordered),
         "panels": panels,
         "charts": [_chart(board, ordered, metric, panels) for metric in metrics if metric.key != "mean_score"],
-        "stages": [{"name": stage_name(stage), "colour": number} for number, stage in enumerate(_stages(ordered))],
-        "plots": [
-            chart
-            for chart in (charts.length_chart(board, ordered, references), charts.sweep_chart(board, ordered))
-            if chart
+        "stages": [
+            {"name": charts.stage_name(stage), "colour": number} for number, stage in enumerate(_stages(ordered))
         ],
+        "plots": _plots(board, ordered, references, analyses),
         "matrices": charts.matrices(board, ordered),
         "tables": [_table(board, ordered, references, metrics, panel) for panel in panels],
         "filters": _filters(ordered),
@@ -33,6 +31,12 @@ def index(board: Board, rows: list[Row]) -> View:
         "notes": cells.notes(board, ordered),
         "facts": facts(board, ordered),
     }
+
+
+def _plots(board: Board, rows: list[Row], references: list[Row], analyses: dict[str, Row]) -> list[View]:
+    length = charts.length_chart(board, rows, references)
+    more = [*sweeps.views(board, rows), *drifts.views(board, rows, analyses.get("drift"))]
+    return [length, *more] if length is not None else more
 
 
 def _panels(rows: list[Row]) -> list[View]:
@@ -138,18 +142,13 @@ def _filters(rows: list[Row]) -> list[View]:
     stages = fields.stage_order([row for row in rows if row["preference_stage"]])
     found = [
         {"key": "variant", "label": "Variant", "values": [(name, name) for name in _distinct(rows, "variant")]},
-        {"key": "stage", "label": "Stage", "values": [(stage, stage_name(stage)) for stage in stages]},
+        {"key": "stage", "label": "Stage", "values": [(stage, charts.stage_name(stage)) for stage in stages]},
     ]
     return [choice for choice in found if len(choice["values"]) > 1]
 
 
 def _distinct(rows: list[Row], key: str) -> list[str]:
     return list(dict.fromkeys(str(row[key]) for row in rows if row[key] is not None))
-
-
-def stage_name(stage: str) -> str:
-    """A preference stage for people."""
-    return "SFT only" if stage == "none" else f"then {stage.upper()}"
 
 
 def _reference_tables(board: Board) -> View:
