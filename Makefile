@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test browser quickstart publish-quickstart test bench-planning bench-site bench-stats bench-trainers \
+.PHONY: help install install-test browser quickstart publish-quickstart test test-faults bench-planning bench-site bench-stats bench-trainers \
 	screenshots format clean
 
 help:  ## this list
@@ -65,6 +65,11 @@ publish-quickstart: install  ## copy the finished quickstart board and its evide
 
 bench-planning: install  ## time and memory of plan and status for 10,000 cells
 	$(BIN)/python benchmarks/planning.py
+
+SEED ?= 0
+TRIALS ?= 30
+test-faults: install-test  ## kill, fill up, tear and corrupt at random moments of real runs (SEED=0 TRIALS=30; RESULT=file)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults --seed $(SEED) --trials $(TRIALS) $(if $(RESULT),--result $(RESULT))
 
 test: install-test browser  ## style, types and tests
 	$(BIN)/ruff check .

@@ -1,5 +1,4 @@
-"""Fault trials: a real run of a small recipe, one fault at a random moment, a rerun, and a comparison with an undisturbed
-run.
+"""Fault trials: a run of a small recipe, one fault at a random moment, a rerun, a comparison with an undisturbed run.
 
     python -m tests.faults --seed 0 --trials 30        (make test-faults)
 

@@ -1,7 +1,7 @@
 """Fault trials: ``python -m tests.faults [--seed 0] [--trials 30] [--only NAME] [--result FILE]``.
 
-``--trials`` kills, dealt over all victims, and every other fault once. The exit code is not 0 if anything was lost, done
-twice or left behind, or if fewer than 80 % of the kills hit a running stage. Shows each trial as it ends.
+``--trials`` kills, dealt over all victims, and every other fault once. The exit code is not 0 if anything was lost,
+done twice or left behind, or if fewer than 80 % of the kills hit a running stage. Shows each trial as it ends.
 """
 
 from __future__ import annotations

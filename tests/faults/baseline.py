@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import shutil
 from collections.abc import Collection
@@ -42,7 +43,7 @@ class Baseline:
             (stage, number, end - begin)
             for stage, times in self.signs.items()
             if stage.split("/")[0] in kinds and stage not in done
-            for number, (begin, end) in enumerate(zip(times, times[1:], strict=False))
+            for number, (begin, end) in enumerate(itertools.pairwise(times))
         ]
         stage, number, length = rng.choices(gaps, [length for _, _, length in gaps])[0]
         return Moment(stage, number, rng.uniform(0, length))

@@ -29,6 +29,7 @@ def others() -> list[Fault]:
         CorruptArtefact(),
         ClockJump(),
         TwoDrivers(),
+        TwoDrivers(killed=True),
         NoLocks("refused"),
         NoLocks("ignored"),
     ]

@@ -17,12 +17,12 @@ from tests.faults.driver import Driver
 from tests.faults.scene import Scene
 
 PATIENCE = 180  # seconds until the wanted moment must have come
-Find = Callable[[Scene, Driver], int | None]
+Find = Callable[[Scene, Driver], list[int]]
 
 
 @dataclass(frozen=True)
 class Kill:
-    """Send ``signal`` to what ``find`` finds while a stage of ``kinds`` runs."""
+    """Send ``signal`` to the processes that ``find`` finds while a stage of ``kinds`` runs."""
 
     name: str
     signal: signal.Signals
@@ -48,7 +48,7 @@ class Kill:
         running = self._strike(scene, run)
         began = time.monotonic()
         code = run.end()
-        own = self.find is the_driver
+        own = self.find in (the_driver, everybody)
         if own and self.signal == signal.SIGKILL:
             running = [name for name in scene.running(run) if name in run.names("started")]
         elif not own and self.fails_stage and not run.names("failed") and code != INTERRUPTED:
@@ -61,29 +61,33 @@ class Kill:
 
     def _strike(self, scene: Scene, run: Driver) -> list[str]:
         """The stages under way, seen just before the signal."""
-        victim = self.find(scene, run)
+        victims = self.find(scene, run)
         there = [process.role for process in processes.of_trial(scene.marker)]
         scene.log |= {
             "victim": self.name.split(maxsplit=2)[-1],
-            "found": victim is not None,
+            "found": len(victims),
             "processes": sorted(there),
         }
         running = [name for name in scene.running(run) if name.split("/")[0] in self.kinds]
-        if victim is None:
-            return []
-        try:
-            os.kill(victim, self.signal)
-        except ProcessLookupError:
-            return []
-        return running
+        struck = [victim for victim in victims if strike(victim, self.signal)]
+        return running if struck else []
 
     def _codes(self) -> tuple[int, ...]:
-        if self.find is the_driver:
+        if self.find in (the_driver, everybody):
             return (-signal.SIGKILL,) if self.signal == signal.SIGKILL else (INTERRUPTED, -signal.SIGTERM, 0)
         return (0, 1, INTERRUPTED) if self.signal == signal.SIGTERM else (0, 1)
 
 
 INTERRUPTED = 130
+
+
+def strike(pid: int, number: signal.Signals) -> bool:
+    """Send the signal; False if the process is gone already."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def wait_for(run: Driver, moment: Moment) -> None:
@@ -109,23 +113,28 @@ def check_state(scene: Scene, run: Driver, running: list[str]) -> None:
             scene.require(kept >= told, f"{name} told of {told} steps and kept {kept} after SIGTERM")
 
 
-def the_driver(scene: Scene, run: Driver) -> int | None:
+def the_driver(scene: Scene, run: Driver) -> list[int]:
     """The run's own process."""
-    return run.child.pid if run.child.poll() is None else None
+    return [run.child.pid] if run.child.poll() is None else []
+
+
+def everybody(scene: Scene, run: Driver) -> list[int]:
+    """Every process of the run, as a batch system does it."""
+    return [process.pid for process in processes.of_trial(scene.marker)]
 
 
 def child(role: str) -> Find:
     """A child of the run by its role."""
 
-    def find(scene: Scene, run: Driver) -> int | None:
-        return next((process.pid for process in processes.of_trial(scene.marker) if process.role == role), None)
+    def find(scene: Scene, run: Driver) -> list[int]:
+        return [process.pid for process in processes.of_trial(scene.marker) if process.role == role]
 
     return find
 
 
-def the_judge(scene: Scene, run: Driver) -> int | None:
+def the_judge(scene: Scene, run: Driver) -> list[int]:
     """The judge's server."""
-    return scene.judge.child.pid if scene.judge.child is not None else None
+    return [scene.judge.child.pid] if scene.judge.child is not None else []
 
 
 DRIVER = Kill("kill -9 driver", signal.SIGKILL, the_driver, (*TRAINER, *ENGINE, *OWN))
@@ -136,4 +145,5 @@ KINDS = [DRIVER, TRAINER_KILL, ENGINE_KILL, JUDGE_KILL]
 TERMS = [
     Kill("SIGTERM to driver", signal.SIGTERM, the_driver, (*TRAINER, *ENGINE, *OWN)),
     Kill("SIGTERM to trainer", signal.SIGTERM, child("trainer"), TRAINER),
+    Kill("SIGTERM to all", signal.SIGTERM, everybody, ("train",)),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ def of_trial(marker: str) -> list[Process]:
 
 def role_of(words: list[str]) -> str:
     """What the words of a command line say it is; a child still on its leash is already what it will be."""
-    modules = [after for before, after in zip(words, words[1:], strict=False) if before == "-m"]
+    modules = [after for before, after in itertools.pairwise(words) if before == "-m"]
     if LEASH in modules:
         modules = [module for module in modules if module != LEASH]
     for role, module in ROLES.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ ALL = (*TRAINER, *ENGINE, *OWN)
 YEAR = 365 * 24 * 3600
 
 
-def prepare(scene: Scene) -> None:
-    """Start with some of the stages done."""
-    scene.baseline.copy_before(scene.rng.choice((TRAINER, ENGINE, OWN)), scene.store)
+def prepare(scene: Scene, kinds: tuple[str, ...] | None = None) -> None:
+    """Start with all done that comes before the stages of ``kinds``, or before others."""
+    scene.baseline.copy_before(kinds or scene.rng.choice((TRAINER, ENGINE, OWN)), scene.store)
 
 
 class FullDisk:
@@ -139,24 +140,37 @@ def clock(folder: Path) -> Path:
     return library
 
 
+@dataclass(frozen=True)
 class TwoDrivers:
-    """A second run on the same store begins while the first is at work."""
+    """A second run on the same store begins while the first is at work, which may then be killed."""
 
-    name = "two drivers"
+    killed: bool = False
+    prepared: tuple[str, ...] | None = None
+    """The kinds of which no stage is done at the start; None: drawn."""
+
+    @property
+    def name(self) -> str:
+        """With what becomes of the first."""
+        return "two drivers, one killed" if self.killed else "two drivers"
 
     def impossible(self) -> str | None:
         """Always possible."""
         return None
 
     def inflict(self, scene: Scene) -> None:
-        """Both end well, and no stage is done twice."""
-        prepare(scene)
+        """The second ends well, and no stage is done twice."""
+        prepare(scene, self.prepared)
         moment = scene.baseline.moment(ALL, scene.rng, comparison.finished(scene.store).keys())
         first = scene.start()
         wait_for(first, moment)
         running = scene.running(first)
         second = scene.start()
+        if self.killed:
+            second.wait_for(lambda event: event["event"] == "begin", 1, 60)
+            running = scene.running(first)
+            first.child.kill()
         codes = [first.end(), second.end()]
         scene.log |= {"running": running, "exit_code": codes}
         said = first.errors + second.errors
-        scene.require(codes == [0, 0], f"exit codes {codes} of two drivers: {said}")
+        expected = -signal.SIGKILL if self.killed and codes[0] != 0 else 0
+        scene.require(codes == [expected, 0], f"exit codes {codes} of two drivers: {said}")
