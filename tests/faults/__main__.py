@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +32,14 @@ def main() -> int:
     parser.add_argument("--result", type=Path, help="write the log here")
     arguments = parser.parse_args()
     cards = [card for card in deal(arguments.seed, arguments.trials) if (arguments.only or "") in card.fault.name]
-    records = play_all(cards)
-    if arguments.result is not None:
-        arguments.result.write_text(json.dumps(log(records, arguments.seed), indent=2) + "\n")
+    records = play_all(cards, lambda played: keep(played, arguments.seed, arguments.result))
     print(summary(records))
     return 0 if good(records) else 1
 
 
-def play_all(cards: list[Card]) -> list[Record]:
+def play_all(cards: list[Card], after_each: Callable[[list[Record]], None] = lambda played: None) -> list[Record]:
     """Every trial after one undisturbed run, told as it ends."""
-    records = []
+    records: list[Record] = []
     judge = JudgeServer()
     try:
         with tempfile.TemporaryDirectory(prefix="faults-") as folder:
@@ -49,9 +48,16 @@ def play_all(cards: list[Card]) -> list[Record]:
             for number, card in enumerate(cards, 1):
                 records.append(trial.play(card, written, undisturbed, judge))
                 tell(number, len(cards), records[-1])
+                after_each(records)
     finally:
         judge.stop()
     return records
+
+
+def keep(records: list[Record], seed: int, path: Path | None) -> None:
+    """Write the log of the trials so far."""
+    if path is not None:
+        path.write_text(json.dumps(log(records, seed), indent=2) + "\n")
 
 
 def tell(number: int, total: int, record: Record) -> None:

@@ -84,7 +84,7 @@ class Driver:
                 self.changed.wait(0.1)
         return True
 
-    def end(self, seconds: float = 300) -> int:
+    def end(self, seconds: float = 1800) -> int:
         """Wait for the end; returns the exit code, negative for a signal."""
         try:
             code = self.child.wait(seconds)

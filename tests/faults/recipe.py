@@ -25,7 +25,7 @@ judge:
   protocol: pairwise
   baseline: base
   endpoint: {{base_url: "{url}", model: judge, concurrency: 2, max_attempts: 3, backoff_seconds: 0.05,
-    timeout_seconds: 10}}
+    timeout_seconds: 60}}
 """
 
 

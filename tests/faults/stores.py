@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.faults import comparison, disks
 from tests.faults.baseline import ENGINE, OWN, TRAINER
-from tests.faults.kills import wait_for
+from tests.faults.kills import PATIENCE, wait_for
 from tests.faults.scene import Scene
 
 HERE = Path(__file__).resolve().parent
@@ -166,7 +166,7 @@ class TwoDrivers:
         running = scene.running(first)
         second = scene.start()
         if self.killed:
-            second.wait_for(lambda event: event["event"] == "begin", 1, 60)
+            second.wait_for(lambda event: event["event"] == "begin", 1, PATIENCE)
             running = scene.running(first)
             first.child.kill()
         codes = [first.end(), second.end()]
