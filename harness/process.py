@@ -32,7 +32,7 @@ OnEvent = Callable[[dict[str, Any]], None]
 def start(module: str, arguments: Sequence[str], errors: Any, descriptors: Sequence[int] = ()) -> subprocess.Popen[str]:
     """Start ``python -m module arguments`` so that it dies with this process; ``descriptors`` are inherited."""
     return subprocess.Popen(
-        [sys.executable, "-m", "harness.leash", str(os.getpid()), sys.executable, "-m", module, *arguments],
+        leashed([sys.executable, "-m", module, *arguments]),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
@@ -42,6 +42,11 @@ def start(module: str, arguments: Sequence[str], errors: Any, descriptors: Seque
         encoding="utf-8",
         errors="replace",
     )
+
+
+def leashed(command: Sequence[str]) -> list[str]:
+    """``command`` as it is to be started so that it dies with this process (see `harness.leash`)."""
+    return [sys.executable, "-m", "harness.leash", str(os.getpid()), *command]
 
 
 def run_module(

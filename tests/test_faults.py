@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import resource
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -201,6 +202,32 @@ def test_verify_names_a_manifest_that_is_no_json_and_goes_on(tmp_path: Path) -> 
         f"judge/{KEY}/manifest.json",
         f"judge/{'f' * 16}/manifest.json",
     ]
+
+
+def test_verify_says_how_a_damaged_stage_is_made_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    folder = store.path("judge", KEY)
+    files.write_jsonl(folder / "verdicts.jsonl", [{"a": 1}])
+    write_manifest(folder, {"kind": "judge", "key": KEY, "label": "x"}, ["verdicts.jsonl"], {}, "now", 1.0)
+    assert bridgebench(tmp_path, "verify").stderr == ""
+    (folder / "verdicts.jsonl").write_bytes(b'{"a": 2}\n')
+    assert f"bridgebench gc --yes --remove judge/{KEY}" in bridgebench(tmp_path, "verify").stderr
+
+
+def test_a_download_ends_with_the_driver_that_asked_for_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(120)
+        index = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
+        pull = ("models", "pull", "pypi:no-such-model==1.0")
+        command = [sys.executable, "-m", "harness", "--results", str(tmp_path), *pull]
+        environment = {**os.environ, "PIP_INDEX_URL": index, processes.VARIABLE: str(tmp_path)}
+        driver = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+        connection, _ = silent.accept()  # pip asks, and gets no answer
+        with connection:
+            assert any("pip download" in process.command for process in processes.of_trial(str(tmp_path)))
+            driver.kill()
+            driver.wait()
+            assert processes.wait_until_gone(str(tmp_path), 20) == []
 
 
 def test_locks_work_here(tmp_path: Path) -> None:
