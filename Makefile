@@ -8,8 +8,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test browser quickstart publish-quickstart test format clean screenshots \
-	bench-planning bench-serving bench-site bench-stats bench-trainers check-trainers-alone check-compile
+.PHONY: help install install-test browser quickstart publish-quickstart bench-planning test-faults test \
+	check-trainers-alone check-compile bench-trainers bench-serving bench-site screenshots format bench-stats clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
@@ -65,6 +65,11 @@ publish-quickstart: install  ## copy the finished quickstart board and its evide
 
 bench-planning: install  ## time and memory of plan and status for 10,000 cells
 	$(BIN)/python benchmarks/planning.py
+
+SEED ?= 0
+TRIALS ?= 30
+test-faults: install-test  ## kill, fill up, tear and corrupt at random moments of real runs (SEED=0 TRIALS=30; RESULT=file)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults --seed $(SEED) --trials $(TRIALS) $(if $(RESULT),--result $(RESULT))
 
 test: install-test browser  ## style, types and tests
 	$(BIN)/ruff check .

@@ -33,6 +33,7 @@ def run(stage: Stage, store: Store, recipe: str, on_event: OnEvent = lambda even
         kinds = {"prompts": _prompts, "judge": _judge, "aggregate": _aggregate, "analysis": _analysis}
         names, summary = kinds[stage.kind](stage, store, out)
     write_manifest(out, specs.record(stage, recipe), names, summary, started, time.monotonic() - clock)
+    store.tidy(stage.kind, stage.key)  # not before: answers that were paid for are kept until they count
 
 
 def _prompts(stage: Stage, store: Store, out: Path) -> Outcome:

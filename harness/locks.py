@@ -34,11 +34,22 @@ def exclusive(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator
         os.close(descriptor)
 
 
+def fault(path: Path) -> str | None:
+    """What is wrong with locks on the file system of ``path``, a file made for the question; None if they work."""
+    try:
+        with exclusive(path):
+            return None if is_held(path) else "every process is granted the same lock"
+    except OSError as error:
+        return error.strerror or str(error)
+    finally:
+        path.unlink(missing_ok=True)
+
+
 def is_held(path: Path) -> bool:
     """Whether some process holds the lock file ``path`` now."""
     if not path.exists():
         return False
-    descriptor = os.open(path, os.O_RDWR)
+    descriptor = _open(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -46,3 +57,11 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _open(path: Path) -> int:
+    """A descriptor that can be locked; network file systems want a writable one, a read-only store has none."""
+    try:
+        return os.open(path, os.O_RDWR)
+    except OSError:
+        return os.open(path, os.O_RDONLY)

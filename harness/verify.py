@@ -33,6 +33,12 @@ def verify_stages(store: Store, stages: list[tuple[str, str]]) -> tuple[list[Pro
     return [problem for kind, key in stages for problem in store.verify(kind, key)], len(stages)
 
 
+def damaged(problems: list[Problem], store: Store) -> list[str]:
+    """``kind/key`` of the store's own stages among ``problems`` that have to be made again."""
+    named = {"/".join(problem.path.split("/")[:2]) for problem in problems if problem.fatal}
+    return sorted(named & {f"{kind}/{key}" for kind, key in store.stages()})
+
+
 def verify_board(found: Board, store: Store) -> tuple[list[Problem], int]:
     """Check the evidence against its manifests, and every row's estimates against its verdicts."""
     if isinstance(found.evidence, PublishedEvidence):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import random
 import re
 import resource
 import shutil
@@ -145,24 +143,6 @@ def test_a_published_board_follows_from_its_evidence_until_somebody_edits_it(sto
     said = bridgebench(store, "verify", str(published), check=4).stdout
     assert "differs from its manifest" in said
     assert "the verdicts give" in said
-
-
-@pytest.mark.slow
-def test_two_runs_at_once_and_one_killed_give_what_one_undisturbed_run_gives(tmp_path: Path) -> None:
-    undisturbed, shared = tmp_path / "undisturbed", tmp_path / "shared"
-    bridgebench(undisturbed, "run", "smoke", *SMALL)
-    command = [sys.executable, "-m", "harness", "--results", str(shared), "run", "smoke", *SMALL]
-    first, second = (
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)
-    )
-    wait_for_stage(shared, "train")
-    time.sleep(random.Random(0).uniform(0, 2))
-    os.kill(first.pid, signal.SIGKILL)
-    first.communicate()
-    _, said = second.communicate()
-    assert second.returncode == 0, said.decode()
-    assert executed(bridgebench(shared, "run", "smoke", *SMALL)) == 0
-    assert results(shared) == results(undisturbed)
 
 
 def wait_for_stage(store: Path, kind: str, seconds: float = 60) -> None:

@@ -5,7 +5,8 @@
     → at intervals held-out loss and resume state; at the end checkpoint/, probe, manifest.
 
 Killed anywhere, the same spec continues from the last resume state and ends with the same weights, bit for bit on one
-machine. A first SIGTERM or Ctrl-C finishes the step, keeps its state and exits; a second one exits at once.
+machine. A first SIGTERM or Ctrl-C finishes the step, keeps its state and exits; another one, later than `SAME_NOTICE`,
+exits at once.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from trainers.resume import ResumeState
 from trainers.spec import DPO, Train
 from trainers.updates import UpdateMeter, saved_survival
 from trainers.vocabulary import require_vocabulary
+
+SAME_NOTICE = 3.0  # seconds: a batch system tells every process of a job, and a driver then tells its trainer again
 
 
 def train(spec: Train) -> None:
@@ -203,21 +206,25 @@ class Trainer:
 
 
 class _Signals:
-    """While it lasts the first SIGTERM or SIGINT calls ``stop``, the next one is what it was before."""
+    """While it lasts the first SIGTERM or SIGINT calls ``stop``; one that is another notice is what it was before."""
 
     NUMBERS = (signal.SIGTERM, signal.SIGINT)
 
     def __init__(self, stop: Any) -> None:
-        self.stop = stop
+        self.stop, self.told = stop, math.inf
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> None:
         if threading.current_thread() is threading.main_thread():
-            self.before = {number: signal.signal(number, self._first) for number in self.NUMBERS}
+            self.before = {number: signal.signal(number, self._take) for number in self.NUMBERS}
 
-    def _first(self, number: int, frame: FrameType | None) -> None:
-        self.__exit__()
-        self.stop()
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        if self.told == math.inf:
+            self.told = time.monotonic()
+            self.stop()
+        elif time.monotonic() - self.told > SAME_NOTICE:
+            self.__exit__()
+            signal.raise_signal(number)
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self.before.items():

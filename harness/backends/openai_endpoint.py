@@ -55,7 +55,6 @@ def complete(
         )
     rows = [done[prompt["id"]] for prompt in prompts]
     files.write_jsonl(out / "completions.jsonl", rows)
-    journal.unlink()
     return _summary(rows)
 
 

@@ -37,6 +37,9 @@ def verify(ctx: click.Context, target: str | None) -> None:
         click.echo(f"{problem.path}: {problem.what}")
     fatal = sum(problem.fatal for problem in problems)
     click.echo(f"{checked} checked, {fatal} wrong, {len(problems) - fatal} not checked")
+    if again := checks.damaged(problems, store_of(ctx)):
+        named = " ".join(f"--remove {stage}" for stage in again)
+        click.echo(f"bridgebench gc --yes {named}   and a run of the recipe make the store's copy again", err=True)
     raise SystemExit(4 if fatal else 0)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -191,7 +192,8 @@ class _Ledger:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _write(self, line: bytes) -> None:
-        self._file.write(line)
+        if self._file.write(line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
         self.catch_up()
 
     def _take(self, line: bytes) -> None:

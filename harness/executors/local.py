@@ -122,6 +122,7 @@ class LocalExecutor:
         )
 
     def _reuse(self, stage: Stage) -> None:
+        self.store.tidy(stage.kind, stage.key)
         self.outcome.reused.append(stage)
         self.reporter.reused(stage)
 

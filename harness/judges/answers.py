@@ -85,8 +85,7 @@ class AnswerLog:
         Answers that come while the disk is busy share the next synchronisation.
         """
         data = (json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "surrogatepass")
-        while data:
-            data = data[os.write(self._descriptor, data) :]
+        self._write(data)
         self._take(line)
         self._written += 1
         mine = self._written
@@ -95,6 +94,16 @@ class AnswerLog:
                 reached = self._written
                 await asyncio.to_thread(os.fdatasync, self._descriptor)
                 self._synced = reached
+
+    def _write(self, data: bytes) -> None:
+        """All of ``data`` or, on a full disk, nothing: other answers may still be appended."""
+        before = os.fstat(self._descriptor).st_size
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except OSError:
+            os.ftruncate(self._descriptor, before)
+            raise
 
     def close(self) -> None:
         """Close the file."""

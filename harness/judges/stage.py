@@ -9,7 +9,6 @@ from typing import Any
 from harness import files
 from harness.adapters import alpaca_eval
 from harness.judges import asking, items, replay, reward, served, verdicts
-from harness.judges.answers import WORKING_FILE
 from harness.judges.pairs import Pairwise
 from harness.judges.protocol import protocol_of
 from harness.judges.question import Item, Line
@@ -29,7 +28,6 @@ def run(stage: Stage, store: Store, recipe: str, out: Path, on_event: OnEvent) -
     written = ["verdicts.jsonl"]
     if isinstance(stage.execution["judge"], AlpacaEvalJudge):
         written += _alpaca_files(stage, found, lines, out)
-    (out / WORKING_FILE).unlink(missing_ok=True)
     return written, summary
 
 
