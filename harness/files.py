@@ -6,11 +6,15 @@ import gzip
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from harness.errors import IntegrityError
+
+
+DAMAGED_GZIP = (gzip.BadGzipFile, EOFError, zlib.error)
 
 
 def canonical_json(value: Any) -> str:
@@ -79,8 +83,16 @@ def read_json(path: Path) -> Any:
     """Parse a JSON file; raises IntegrityError naming the file if it is not JSON."""
     try:
         return json.loads(path.read_text("utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise IntegrityError(f"{path} is not valid JSON ({error}).", "remove it and run again") from error
+
+
+def unpacked(path: Path) -> bytes:
+    """The content of a gzip file. Raises IntegrityError for a damaged one."""
+    try:
+        return gzip.decompress(path.read_bytes())
+    except DAMAGED_GZIP as error:
+        raise IntegrityError(f"{path} cannot be unpacked ({error}).", "restore it, or publish the board again") from None
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -93,11 +105,21 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 def iterate_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     """`read_jsonl`, one row at a time."""
     opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rb") as handle:
-        for number, line in enumerate(handle, 1):
-            if not line.endswith(b"\n"):
-                return  # the writer was killed in the middle of this line
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise IntegrityError(f"{path}, line {number}: not valid JSON ({error}).") from error
+    try:
+        with opener(path, "rb") as handle:
+            for number, line in enumerate(handle, 1):
+                if not line.endswith(b"\n"):
+                    return  # the writer was killed in the middle of this line
+                yield _object(line, f"{path}, line {number}")
+    except DAMAGED_GZIP as error:
+        raise IntegrityError(f"{path} cannot be unpacked ({error}).", "restore it, or publish the board again") from None
+
+
+def _object(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(f"{where}: not valid JSON ({error}).") from error
+    if not isinstance(row, dict):
+        raise IntegrityError(f"{where}: not an object but {type(row).__name__}.")
+    return row
