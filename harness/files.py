@@ -6,13 +6,13 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from harness.errors import IntegrityError
-
 
 DAMAGED_GZIP = (gzip.BadGzipFile, EOFError, zlib.error)
 
@@ -79,6 +79,14 @@ def write_jsonl_stream(path: Path, rows: Iterable[dict[str, Any]]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def copy_tree(source: Path, target: Path) -> None:
+    """`shutil.copytree` of a directory without links. Raises IntegrityError for a link, which could lead anywhere."""
+    links = sorted(path for path in source.rglob("*") if path.is_symlink())
+    if links:
+        raise IntegrityError(f"{links[0]} is a link, and what it leads to is not copied.", "put the file itself there")
+    shutil.copytree(source, target)
+
+
 def read_json(path: Path) -> Any:
     """Parse a JSON file; raises IntegrityError naming the file if it is not JSON."""
     try:
@@ -92,7 +100,9 @@ def unpacked(path: Path) -> bytes:
     try:
         return gzip.decompress(path.read_bytes())
     except DAMAGED_GZIP as error:
-        raise IntegrityError(f"{path} cannot be unpacked ({error}).", "restore it, or publish the board again") from None
+        raise IntegrityError(
+            f"{path} cannot be unpacked ({error}).", "restore it, or publish the board again"
+        ) from None
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -112,7 +122,9 @@ def iterate_jsonl(path: Path) -> Iterator[dict[str, Any]]:
                     return  # the writer was killed in the middle of this line
                 yield _object(line, f"{path}, line {number}")
     except DAMAGED_GZIP as error:
-        raise IntegrityError(f"{path} cannot be unpacked ({error}).", "restore it, or publish the board again") from None
+        raise IntegrityError(
+            f"{path} cannot be unpacked ({error}).", "restore it, or publish the board again"
+        ) from None
 
 
 def _object(line: bytes, where: str) -> dict[str, Any]:

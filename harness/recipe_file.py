@@ -82,7 +82,9 @@ def _extended(values: dict[str, Any], lines: Lines, depth: int = 0) -> tuple[dic
         return values, lines
     path = locate(str(name))
     if depth >= MOST_EXTENDED:
-        raise ConfigError(f"{path.name} extends {MOST_EXTENDED} recipes, one behind the other: it comes back to itself.")
+        raise ConfigError(
+            f"{path.name} extends {MOST_EXTENDED} recipes, one behind the other: it comes back to itself."
+        )
     below, their_lines = _extended(*_parse(path), depth + 1)
     return _over(below, values), their_lines | lines
 

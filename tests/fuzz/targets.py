@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -29,10 +28,12 @@ from harness.publishing import formats
 from harness.score import reading
 from harness.score.request import Request
 
-TAGS = frozenset("p blockquote ul ol li em strong s table thead tbody tr th td code pre br hr a h1 h2 h3 h4 h5 h6".split())
+TAGS = frozenset(
+    "p blockquote ul ol li em strong s table thead tbody tr th td code pre br hr a h1 h2 h3 h4 h5 h6".split()
+)
 BENCHMARKS = ("alpaca_eval", "arena_hard", "arena_hard_v2", "mt_bench", "mine")
 NONCE = "5eed"
-CHAT = [{"role": "user", "content": "ask"}, {"role": "assistant", "content": "say"}, {"role": "user", "content": "more"}]
+CHAT = [{"role": role, "content": f"{role} says"} for role in ("user", "assistant", "user")]
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}
 
 
@@ -142,11 +143,10 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 
 
 def run(name: str, data: bytes) -> bool:
-    """Give ``data`` to a target; whether it was taken for good. Whatever but BridgebenchError comes out is a finding."""
+    """Give ``data`` to a target; whether it was taken for good. Any exception but BridgebenchError is a finding."""
     try:
         TARGETS[name](data)
     except BridgebenchError as error:
-        assert math.isfinite(error.exit_code)
         error.show().encode("utf-8")
         return False
     return True
