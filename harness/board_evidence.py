@@ -112,7 +112,8 @@ class Board:
         """Kind → ``kind/key`` of a row's stages on a benchmark (default: the primary one)."""
         row = self.row(name)
         other = (row.get("benchmarks") or {}).get(benchmark or self.primary) or {}
-        return dict(other.get("stage_keys") or row.get("stage_keys") or {})
+        keys = other.get("stage_keys") or row.get("stage_keys") or {}
+        return {str(kind): str(name) for kind, name in keys.items()}
 
     def verdicts(self, name: str, benchmark: str | None = None) -> list[Line]:
         """A row's verdicts. Raises BridgebenchError where it has none."""

@@ -83,7 +83,7 @@ def _cpu_name() -> str:
 
 def command() -> str:
     """The command line as a shell takes it, with the program's name in place of its path and no secret in it."""
-    return masking.mask(shlex.join(["bridgebench", *sys.argv[1:]]))
+    return shlex.join(["bridgebench", *map(masking.mask, sys.argv[1:])])
 
 
 def record() -> dict[str, Any]:

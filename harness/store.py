@@ -165,6 +165,8 @@ def _is_manifest(found: Any) -> bool:
     groups = [found.get(name, {}) for name in ("identity", "inputs", "files", "summary")]
     if not all(isinstance(group, dict) for group in groups):
         return False
+    if not all(isinstance(found.get(name) or {}, dict) for name in ("versions", "machine")):
+        return False
     digests = [entry.get("sha256") if isinstance(entry, dict) else None for entry in groups[2].values()]
     return all(isinstance(value, str) for value in (*groups[1].values(), *digests))
 

@@ -1,7 +1,7 @@
 """``reproduce BOARD/ROW``: the exact commands behind a row, from what its stages recorded.
 
-The script is meant to be run, and a board may come from anybody: every value in it is quoted for the shell, a comment is
-one line, and the text of the recipe cannot end before its end.
+The script is meant to be run, and a board may come from anybody: every value in it is quoted for the shell, a comment
+is one line, and the text of the recipe cannot end before its end.
 """
 
 from __future__ import annotations
