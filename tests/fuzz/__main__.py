@@ -72,6 +72,7 @@ def minimise(name: str) -> None:
 def lines(function: Callable[..., Any], *arguments: Any) -> set[tuple[str, int]]:
     """The lines of the packages under test that a call reaches."""
     reached: set[tuple[str, int]] = set()
+    ours: dict[str, bool] = {}
 
     def inside(frame: FrameType, event: str, argument: Any) -> Any:
         if event == "line":
@@ -79,7 +80,10 @@ def lines(function: Callable[..., Any], *arguments: Any) -> set[tuple[str, int]]
         return inside
 
     def entered(frame: FrameType, event: str, argument: Any) -> Any:
-        return inside if any(f"/{name}/" in frame.f_code.co_filename for name in INSTRUMENTED) else None
+        file = frame.f_code.co_filename
+        if file not in ours:
+            ours[file] = any(f"/{name}/" in file for name in INSTRUMENTED)
+        return inside if ours[file] else None
 
     sys.settrace(entered)
     try:
