@@ -82,41 +82,50 @@ def test_a_planted_secret_is_in_no_file_no_board_and_no_message(
 
     judge, row, dead = Echo(judges=True), Echo(), Echo(refuses=True)
     hub = tmp_path / "hub"
+    hub.mkdir()
     with endpoint(judge) as judge.served, endpoint(row) as row.served, endpoint(dead) as dead.served:
         with loopback_hub(hub) as address:
             monkeypatch.setenv("HF_ENDPOINT", address)
             monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-            (tmp_path / "r.yaml").write_text(recipe(judge.served.url, row.served.url, dead.served.url))
-            call("run", str(tmp_path / "r.yaml"), check=3)
-            call("run", str(tmp_path / "r.yaml"), "--json", check=3)
-            call("publish", "r", "--to", str(tmp_path / "published"), check=None)
-            call("publish", "r", "--to", "hub:datasets/lab/board", "--yes", check=None)
-            call("reproduce", "r/base", check=0)
-            call("status", check=0)
+            good = recipe(judge.served.url, row.served.url)
+            (tmp_path / "good.yaml").write_text(good)
+            (tmp_path / "bad.yaml").write_text(good.replace("name: good", "name: bad") + failing(dead.served.url))
+            call("run", str(tmp_path / "bad.yaml"), "--json", check=3)
+            call("run", str(tmp_path / "good.yaml"), check=0)
+            call("publish", str(tmp_path / "good.yaml"), "--to", str(tmp_path / "published"), check=0)
+            call("publish", "bad", "--to", "hub:datasets/lab/board", "--yes", check=0)
+            call("reproduce", f"{tmp_path / 'published'}/base", check=0)
         keys = {each.served.headers[0]["authorization"] for each in (judge, row, dead)}
     assert keys == {f"bearer {SECRETS[name]}" for name in ("JUDGE_KEY", "ROW_ACCESS", "DEAD_TOKEN")}
-    rows = rows_of(tmp_path / "results", "r")
+    rows = rows_of(tmp_path / "results", "bad")
     assert "401" in rows["dead"]["failed"]
     assert rows["gone"]["failed"]
     assert rows["answering"]["failed"] is None
     answers = files.read_jsonl(tmp_path / "results" / rows["answering"]["stage_keys"]["generate"] / "completions.jsonl")
     assert {line["text"] for line in answers} == {"yes bearer ***"}
-    assert len(list(everything(tmp_path / "results"))) > 50
+    assert (tmp_path / "published" / "evidence").is_dir()
+    assert len(list(everything(tmp_path))) > 100
     told = [*everything(tmp_path), *(("what was printed", each) for each in said_by_all)]
     assert [place for name, data in told for place in found_in(name, data)] == []
 
 
-def recipe(judge: str, row: str, dead: str) -> str:
-    """The smoke recipe's base, and rows that answer, refuse and are not there."""
+def recipe(judge: str, row: str) -> str:
+    """The smoke recipe's base beside a row behind an endpoint, judged by another endpoint."""
     return f"""
 extends: smoke
-name: r
+name: good
 set: ['variants={{}}', 'preference_stages={{none: }}', benchmark.rows=4, generate.max_new_tokens=4]
 judge:
   protocol: pairwise
   endpoint: {{base_url: '{judge}', model: judge, api_key_env: JUDGE_KEY}}
 externals:
   answering: {{endpoint: {{base_url: '{row}', model: answers, api_key_env: ROW_ACCESS}}}}
+"""
+
+
+def failing(dead: str) -> str:
+    """Two more rows: an endpoint that refuses, and a model that the hub does not have."""
+    return f"""
   dead: {{endpoint: {{base_url: '{dead}', model: refuses, api_key_env: DEAD_TOKEN, max_attempts: 1}}}}
   gone: {{checkpoint: 'hub:lab/not-there'}}
 """
