@@ -9,7 +9,8 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-test browser quickstart publish-quickstart bench-planning test-faults test \
-	check-trainers-alone check-compile bench-trainers bench-serving bench-site screenshots format bench-stats clean
+	check-trainers-alone check-compile bench-trainers bench-serving bench-site screenshots format bench-stats audit \
+	fuzz clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
@@ -109,6 +110,31 @@ format: install-test  ## let ruff rewrite what it can
 
 bench-stats: install-test  ## speed of the statistics beside alpaca-eval's own functions (needs ../shared/data)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/stats.py
+
+# pip-audit in an environment of its own. The control has known vulnerabilities: where they are not found, the advisories
+# were not reached, and a result without findings would mean nothing.
+AUDIT := .audit
+AUDITED := torch cpu cuda test fuzz audit
+PIP_AUDIT := $(AUDIT)/bin/pip-audit --no-deps --disable-pip --progress-spinner off --timeout 15
+
+audit:  ## known vulnerabilities of every pinned version (asks PyPI's advisories)
+	@rm -rf $(AUDIT); $(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps -r requirements/audit.txt
+	@echo "jinja2==2.10" > $(AUDIT)/control.txt
+	@$(PIP_AUDIT) --format json -r $(AUDIT)/control.txt 2>/dev/null | grep -q '"id"' || { \
+	  echo "NOT AUDITED: the advisories of PyPI could not be reached from here (jinja2 2.10, which has some, shows none)"; exit 1; }
+	@for name in $(AUDITED); do echo "requirements/$$name.txt"; $(PIP_AUDIT) --strict -r requirements/$$name.txt || exit 1; done
+	@rm -rf $(AUDIT)
+
+$(STAMP)-fuzz: requirements/fuzz.txt $(STAMP)-test
+	$(PIP) install --no-deps -r requirements/fuzz.txt
+	@touch $@
+
+TARGET ?= recipe
+SECONDS ?= 60
+
+fuzz: $(STAMP)-fuzz  ## look for inputs that crash: TARGET=recipe SECONDS=60 (docs/security-testing.md lists the targets)
+	$(BIN)/python -m tests.fuzz $(TARGET) --seconds $(SECONDS)
 
 clean:  ## remove the environment and caches, not the results
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache *.egg-info

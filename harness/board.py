@@ -12,7 +12,7 @@ from harness.claims import registration
 from harness.executors.outcome import Outcome
 from harness.plan import Plan, Row
 from harness.stage import Stage
-from harness.store import Store
+from harness.store import Store, split_name
 
 BOARD_MANIFEST = "board.json"
 CODE_VERSION = 5
@@ -148,7 +148,7 @@ def _provenance(row: Row, store: Store) -> list[dict[str, Any]]:
     """Who made each of the row's stages: commit, command, versions and machine, in running order."""
     found = []
     for name in row.stage_keys.values():
-        manifest = store.manifest(*name.split("/")) or {}
+        manifest = store.manifest(*split_name(name)) or {}
         found.append({"stage": name, **{key: manifest.get(key) for key in PROVENANCE}})
     return found
 

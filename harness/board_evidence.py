@@ -5,13 +5,12 @@ Names are ``kind/key``. A published board's files are compressed; nothing here w
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 from typing import Any, Protocol
 
 from harness import files
-from harness.errors import BridgebenchError, did_you_mean
-from harness.store import MANIFEST, Store
+from harness.errors import BridgebenchError, IntegrityError, did_you_mean
+from harness.store import MANIFEST, Store, read_manifest, split_name
 
 Line = dict[str, Any]
 DATA = "data.json"
@@ -38,15 +37,15 @@ class StoreEvidence:
 
     def manifest(self, name: str) -> dict[str, Any] | None:
         """As the store says."""
-        return self.store.manifest(*name.split("/"))
+        return self.store.manifest(*split_name(name))
 
     def lines(self, name: str, file: str) -> list[Line]:
         """As the stage wrote them."""
-        return _read(self.store.path(*name.split("/")) / file, name, file)
+        return _read(self.store.path(*split_name(name)) / file, name, file)
 
     def content(self, name: str, file: str) -> bytes | None:
         """As the stage wrote it."""
-        path = self.store.path(*name.split("/")) / file
+        path = self.store.path(*split_name(name)) / file
         return path.read_bytes() if path.is_file() else None
 
 
@@ -58,17 +57,20 @@ class PublishedEvidence:
 
     def manifest(self, name: str) -> dict[str, Any] | None:
         """The copy, of which `harness.verify` tells whether it is what was made."""
-        path = self.directory / name / MANIFEST
-        return files.read_json(path) if path.is_file() else None
+        path = self._place(name) / MANIFEST
+        return read_manifest(path) if path.is_file() else None
 
     def lines(self, name: str, file: str) -> list[Line]:
         """Uncompressed."""
-        return _read(self.directory / name / f"{file}.gz", name, file)
+        return _read(self._place(name) / f"{file}.gz", name, file)
 
     def content(self, name: str, file: str) -> bytes | None:
         """Uncompressed."""
-        path = self.directory / name / f"{file}.gz"
-        return gzip.decompress(path.read_bytes()) if path.is_file() else None
+        path = self._place(name) / f"{file}.gz"
+        return files.unpacked(path) if path.is_file() else None
+
+    def _place(self, name: str) -> Path:
+        return self.directory.joinpath(*split_name(name))
 
 
 def _read(path: Path, name: str, file: str) -> list[Line]:
@@ -82,7 +84,7 @@ class Board:
 
     def __init__(self, directory: Path, evidence: Evidence) -> None:
         self.directory, self.evidence = directory, evidence
-        self.data: dict[str, Any] = files.read_json(directory / DATA)
+        self.data = read_data(directory / DATA)
         self.rows: dict[str, Line] = {row["row"]: row for row in self.data["rows"]}
 
     @property
@@ -110,7 +112,8 @@ class Board:
         """Kind → ``kind/key`` of a row's stages on a benchmark (default: the primary one)."""
         row = self.row(name)
         other = (row.get("benchmarks") or {}).get(benchmark or self.primary) or {}
-        return dict(other.get("stage_keys") or row.get("stage_keys") or {})
+        keys = other.get("stage_keys") or row.get("stage_keys") or {}
+        return {str(kind): str(name) for kind, name in keys.items()}
 
     def verdicts(self, name: str, benchmark: str | None = None) -> list[Line]:
         """A row's verdicts. Raises BridgebenchError where it has none."""
@@ -130,6 +133,20 @@ class Board:
 
     def _judged(self, name: str, benchmark: str) -> bool:
         return "judge" in self.stage_keys(name, benchmark)
+
+
+def read_data(path: Path) -> dict[str, Any]:
+    """A board's ``data.json``: an object with rows that have names. Raises IntegrityError for anything else."""
+    found = files.read_json(path)
+    rows = found.get("rows") if isinstance(found, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and _is_name(row.get("row")) for row in rows):
+        raise IntegrityError(f"{path} is damaged: its rows are not a list of rows with names.")
+    return dict(found)
+
+
+def _is_name(name: Any) -> bool:
+    """Names of rows become names of files when they are exported, and lines of scripts."""
+    return isinstance(name, str) and name.isprintable() and name not in ("", ".", "..") and not {*"/\\"} & {*name}
 
 
 def open_board(directory: Path, store: Store) -> Board:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from math import prod
 from typing import Any, NoReturn
 
 import jinja2
@@ -16,6 +17,24 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from harness.errors import ConfigError
 
 Messages = list[dict[str, str]]
+
+
+LARGEST = 1_000_000
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's, which also refuses sums that would fill the memory (``9**9**9``, ``'x' * 10**9``)."""
+
+    intercepted_binops = frozenset({"**", "*"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        """As Python does it, for operands and results of a reasonable size."""
+        if operator == "**" and not (abs(left) <= LARGEST and abs(right) <= 64):
+            raise OverflowError("a power is too large")
+        sized = [len(each) if hasattr(each, "__len__") else abs(each) for each in (left, right)]
+        if operator == "*" and any(hasattr(each, "__len__") for each in (left, right)) and prod(sized) > LARGEST:
+            raise OverflowError("a repeated text is too long")
+        return super().call_binop(context, operator, left, right)
 
 
 class Generation(Extension):
@@ -34,9 +53,7 @@ def render(template: str, messages: Messages, special: dict[str, str], *, prompt
 
     Raises ConfigError for a template that is not valid, refuses the messages, or leaves a turn out.
     """
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, Generation]
-    )
+    environment = Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, Generation])
     environment.filters["tojson"] = _tojson
     environment.globals |= {"raise_exception": _refuse, "strftime_now": lambda form: datetime.now().strftime(form)}
     try:
@@ -45,7 +62,7 @@ def render(template: str, messages: Messages, special: dict[str, str], *, prompt
         )
     except jinja2.TemplateSyntaxError as error:
         raise ConfigError(f"the chat template is not valid, line {error.lineno}: {error.message}.", HINT) from None
-    except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except FAULTS as error:
         reason = str(error).strip() or type(error).__name__
         raise ConfigError(f"the chat template does not render {_shape(messages)}: {reason}", HINT) from None
     for number, message in enumerate(messages):
@@ -54,6 +71,19 @@ def render(template: str, messages: Messages, special: dict[str, str], *, prompt
     return text
 
 
+# a template fails in Jinja's words, in those of what it calls, or because Python cannot compile or hold what it says
+FAULTS = (
+    jinja2.TemplateError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
 HINT = "--chat-template FILE (chat_template: in a recipe) gives another"
 
 

@@ -9,8 +9,11 @@ BridgebenchError (2 unless said otherwise)
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+from harness import masking
 
 
 class BridgebenchError(Exception):
@@ -29,10 +32,18 @@ class BridgebenchError(Exception):
             self.exit_code = exit_code
 
     def show(self) -> str:
-        """The text for the terminal: ``error: message`` and, indented below, the hint."""
+        """The text for the terminal: ``error: message`` and, indented below, the hint.
+
+        Holds no secret of the environment, and nothing that a terminal obeys or cannot print.
+        """
         lines = [f"error: {self.message}"]
         lines += [f"       {line}" for line in self.hint.splitlines()]
-        return "\n".join(lines)
+        return plain(masking.mask("\n".join(lines)))
+
+
+def plain(text: str) -> str:
+    """``text`` with control characters (but line ends and tabs) and lone surrogates as ``?``."""
+    return "".join("?" if unicodedata.category(each) in ("Cc", "Cs") and each not in "\n\t" else each for each in text)
 
 
 class ConfigError(BridgebenchError):

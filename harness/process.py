@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness import masking
+
 GRACE_SECONDS = 20  # for a child to save its state after SIGTERM
 TAIL_LINES = 15
 # children read what the driver fetched; none of them asks the network
@@ -36,7 +38,7 @@ def start(module: str, arguments: Sequence[str], errors: Any, descriptors: Seque
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
-        env={**os.environ, **ENVIRONMENT},
+        env={**masking.without(os.environ), **ENVIRONMENT},
         pass_fds=tuple(descriptors),
         text=True,
         encoding="utf-8",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness import __version__
+from harness import __version__, masking
 
 PACKAGES = (
     "torch",
@@ -81,8 +82,8 @@ def _cpu_name() -> str:
 
 
 def command() -> str:
-    """The command line, with the program's name in place of its path."""
-    return " ".join(["bridgebench", *sys.argv[1:]])
+    """The command line as a shell takes it, with the program's name in place of its path and no secret in it."""
+    return shlex.join(["bridgebench", *map(masking.mask, sys.argv[1:])])
 
 
 def record() -> dict[str, Any]:

@@ -51,7 +51,7 @@ def to_directory(plan: Plan, store: Store, destination: Path) -> int:
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".publish-") as temporary:
         fresh = Path(temporary) / "board"
-        shutil.copytree(built, fresh)
+        files.copy_tree(built, fresh)
         _write_description(plan, fresh)
         for stage in plan.stages:
             _copy_evidence(stage, store, fresh / "evidence" / stage.kind / stage.key)
@@ -68,7 +68,7 @@ def copy_board(board: Board, destination: Path) -> int:
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".publish-") as temporary:
         fresh = Path(temporary) / "board"
-        shutil.copytree(board.directory, fresh)
+        files.copy_tree(board.directory, fresh)
         if not (fresh / "evidence").is_dir():
             for row in board.rows:
                 copy_row_evidence(board, row, fresh / "evidence")

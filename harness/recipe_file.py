@@ -6,14 +6,16 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from harness import yaml_text
 from harness.config import Recipe
 from harness.errors import ConfigError, did_you_mean
 from harness.judges.settings import PROTOCOLS
+from harness.yaml_text import Lines
 
-Lines = dict[tuple[str, ...], int]
+MOST_EXTENDED = 20
+"""Recipes that may stand behind each other; a chain that is longer goes round in a circle."""
 SAVED = "recipes"
 """The folder of the store where ``eval`` keeps the recipes it makes."""
 
@@ -50,7 +52,7 @@ def load(name: str, assignments: tuple[str, ...] = (), saved: Path | None = None
     ``set: [key=value, …]``.
     """
     path = locate(name, saved)
-    values, lines = _parse(path.read_text("utf-8"), path)
+    values, lines = _parse(path)
     return validated(values, path, assignments, lines)
 
 
@@ -59,7 +61,7 @@ def validated(
 ) -> Recipe:
     """The recipe that ``values``, the content of ``path``, stand for. Raises ConfigError listing all mistakes."""
     values, lines = _extended(dict(values), lines or {})
-    for assignment in (*values.pop("set", []), *assignments):
+    for assignment in (*_own_assignments(values, path), *assignments):
         _assign(values, assignment)
     try:
         return Recipe.model_validate(values)
@@ -67,12 +69,23 @@ def validated(
         raise ConfigError(_explain(error, path, values, lines), f"mend {path.name} and run again") from None
 
 
-def _extended(values: dict[str, Any], lines: Lines) -> tuple[dict[str, Any], Lines]:
+def _own_assignments(values: dict[str, Any], path: Path) -> list[str]:
+    found = values.pop("set", None) or []
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise ConfigError(f"{path.name}: set is a list of key=value.", "for example set: [training.epochs=2]")
+    return found
+
+
+def _extended(values: dict[str, Any], lines: Lines, depth: int = 0) -> tuple[dict[str, Any], Lines]:
     name = values.pop("extends", None)
     if name is None:
         return values, lines
     path = locate(str(name))
-    below, their_lines = _extended(*_parse(path.read_text("utf-8"), path))
+    if depth >= MOST_EXTENDED:
+        raise ConfigError(
+            f"{path.name} extends {MOST_EXTENDED} recipes, one behind the other: it comes back to itself."
+        )
+    below, their_lines = _extended(*_parse(path), depth + 1)
     return _over(below, values), their_lines | lines
 
 
@@ -87,36 +100,14 @@ def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 def parse(path: Path) -> dict[str, Any]:
     """What a recipe file says, nothing applied. Raises ConfigError for what is not YAML."""
-    return _parse(path.read_text("utf-8"), path)[0]
+    return _parse(path)[0]
 
 
-def _parse(text: str, path: Path) -> tuple[dict[str, Any], Lines]:
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines: Lines = {}
-        if node is not None:
-            _collect_lines(node, (), lines)
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path.name} is not valid YAML: {error}") from None
+def _parse(path: Path) -> tuple[dict[str, Any], Lines]:
+    values, lines = yaml_text.parse(yaml_text.read(path), path.name)
     if not isinstance(values, dict):
         raise ConfigError(f"{path.name} holds no settings.", "bridgebench recipes show quickstart   is an example")
     return values, lines
-
-
-def _collect_lines(node: yaml.Node, path: tuple[str, ...], lines: Lines) -> None:
-    lines.setdefault(path, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise yaml.YAMLError(f'line {key.start_mark.line + 1}: the key "{key.value}" stands twice')
-            seen.add(key.value)
-            lines[(*path, key.value)] = key.start_mark.line + 1
-            _collect_lines(value, (*path, key.value), lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            _collect_lines(value, (*path, str(index)), lines)
 
 
 def _assign(values: dict[str, Any], assignment: str) -> None:
@@ -133,10 +124,7 @@ def _assign(values: dict[str, Any], assignment: str) -> None:
         if not isinstance(inner, dict):
             raise ConfigError(f'--set {key}: "{parent}" is a value, not a group of settings.')
         place = inner
-    try:
-        place[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {key}: {text!r} is not a YAML value ({error}).") from None
+    place[last], _ = yaml_text.parse(text, f"--set {key}: {text!r}")
 
 
 def _explain(error: ValidationError, path: Path, values: dict[str, Any], lines: Lines) -> str:

@@ -6,7 +6,9 @@ The manifest is written last, so a directory without one is work in progress tha
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,6 +32,8 @@ FOLDERS = {
     "aggregate": "aggregate",
 }
 MANIFEST = "manifest.json"
+SEAL = "manifest_sha256"
+SAFE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 UNFINISHED_PREFIX = "."
 TEMPORARY = ".*.tmp"
 WORKING = ("answers.jsonl", "chunks", "state")
@@ -97,8 +101,8 @@ class Store:
         path = self.path(kind, key) / MANIFEST
         if not path.exists():
             return None
-        manifest: dict[str, Any] = files.read_json(path)
-        if not isinstance(manifest, dict) or manifest.get("key") != key:
+        manifest = read_manifest(path)
+        if manifest.get("key") != key:
             raise IntegrityError(
                 f"{path} belongs to another stage.", f"bridgebench gc --remove {kind}/{key}   removes it"
             )
@@ -146,14 +150,60 @@ class Store:
         return freed
 
     def verify(self, kind: str, key: str) -> list[Problem]:
-        """Recompute the digests that the stage's manifest records."""
+        """Recompute the digests that the stage's manifest records, its own included."""
         try:
             manifest = self.manifest(kind, key)
         except IntegrityError as error:
             return [Problem(f"{kind}/{key}/{MANIFEST}", error.message)]
         if manifest is None:
             return [Problem(f"{kind}/{key}", "not finished", fatal=False)]
-        return verify_files(self.path(kind, key), manifest, f"{kind}/{key}")
+        name = f"{kind}/{key}"
+        return [*verify_seal(manifest, name), *verify_files(self.path(kind, key), manifest, name)]
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """(kind, key) of ``kind/key``. Raises IntegrityError for a name that is none, which could lead out of the store."""
+    kind, _, key = name.partition("/")
+    if kind not in FOLDERS or not SAFE_KEY.match(key):
+        raise IntegrityError(f"{name[:100]!r} names no stage.", "the manifest or board that says so is damaged")
+    return kind, key
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """A manifest with the shape of one. Raises IntegrityError for anything else."""
+    found = files.read_json(path)
+    if not _is_manifest(found):
+        raise IntegrityError(f"{path} is damaged: it is no manifest.", "remove it and run again")
+    return dict(found)
+
+
+def _is_manifest(found: Any) -> bool:
+    if not isinstance(found, dict):
+        return False
+    groups = [found.get(name, {}) for name in ("identity", "inputs", "files", "summary")]
+    if not all(isinstance(group, dict) for group in groups):
+        return False
+    if not all(isinstance(found.get(name) or {}, dict) for name in ("versions", "machine")):
+        return False
+    digests = [entry.get("sha256") if isinstance(entry, dict) else None for entry in groups[2].values()]
+    return all(isinstance(value, str) for value in (*groups[1].values(), *digests))
+
+
+def seal(manifest: dict[str, Any]) -> str:
+    """SHA-256 over the canonical JSON of all that a manifest says but this digest itself."""
+    said = json.loads(json.dumps({name: value for name, value in manifest.items() if name != SEAL}))
+    return files.sha256_text(files.canonical_json(said))
+
+
+def verify_seal(manifest: dict[str, Any], name: str) -> list[Problem]:
+    """Whether the manifest says what was written; those of earlier versions cannot tell."""
+    if SEAL not in manifest:
+        return [Problem(f"{name}/{MANIFEST}", "carries no digest of itself, not checked", fatal=False)]
+    try:
+        whole = manifest[SEAL] == seal(manifest)
+    except ValueError:  # NaN, which no manifest is written with
+        whole = False
+    return [] if whole else [Problem(f"{name}/{MANIFEST}", "differs from its own digest")]
 
 
 def verify_files(directory: Path, manifest: dict[str, Any], name: str) -> list[Problem]:
@@ -213,5 +263,6 @@ def write_manifest(
         "files": digest_files(directory, names),
         "summary": summary,
     }
+    manifest[SEAL] = seal(manifest)
     files.write_json(directory / MANIFEST, manifest)
     return manifest

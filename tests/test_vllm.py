@@ -56,6 +56,13 @@ def seen(checkpoints: list[Path]) -> dict[str, Any]:
     return outcome
 
 
+LOOPBACK = {"0100007F", "00000000000000000000000001000000"}  # 127.0.0.1 and ::1 as the kernel writes them
+
+
+def test_nobody_from_outside_can_talk_to_the_engine(seen: dict[str, Any]) -> None:
+    assert set(seen["listens"]) <= LOOPBACK
+
+
 def test_one_engine_start_serves_three_checkpoints_and_proves_each(seen: dict[str, Any]) -> None:
     assert [proof["engine"] for proof in seen["proofs"]] == ["started", "swapped", "swapped"]
     for proof in seen["proofs"]:

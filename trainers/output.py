@@ -68,6 +68,13 @@ def spec_digest(spec: Common) -> str:
     return hashlib.sha256(json.dumps(identity(spec), sort_keys=True).encode()).hexdigest()
 
 
+def seal(manifest: dict[str, Any]) -> str:
+    """SHA-256 over a manifest's canonical JSON, by which damage to the manifest itself is found."""
+    said = json.loads(json.dumps(manifest))
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 class Run:
     """One run's clock and manifest."""
 
@@ -103,7 +110,7 @@ class Run:
             "files": listed,
             "summary": summary,
         }
-        write_json(self.directory / MANIFEST, manifest)
+        write_json(self.directory / MANIFEST, manifest | {"manifest_sha256": seal(manifest)})
 
 
 def tree(directory: Path, below: str) -> list[str]:

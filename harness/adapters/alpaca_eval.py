@@ -213,8 +213,8 @@ def _checked(preference: Any, source: str) -> float | None:
     """0 to 1 from their scale; their old 0 is a draw, and null and NaN are missing."""
     if preference is None or preference != preference:
         return None
-    value = 1.5 if preference == 0 else preference
-    if not isinstance(value, int | float) or not 1 <= value <= 2:
+    value = 1.5 if preference == 0 and preference is not False else preference
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 2:
         raise IntegrityError(f"{source}: preference {preference!r} is not between 1 and 2.")
     return float(value) - 1.0
 

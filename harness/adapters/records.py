@@ -60,7 +60,7 @@ def _parquet(data: bytes, path: Path) -> list[Record]:
 def _array(text: str, path: Path) -> list[Record]:
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid JSON ({error}).") from None
     if not found:
         raise ConfigError(f"{path} holds an empty list.")
@@ -78,7 +78,7 @@ def _lines(text: str, path: Path) -> list[Record]:
             continue
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if number == len(lines) and found:
                 break  # no newline after it: its writer was killed
             raise ConfigError(f"{path}, item {number}: not valid JSON ({error}).") from None

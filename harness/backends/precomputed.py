@@ -46,7 +46,7 @@ def read(path: Path) -> list[Line]:
         data = path.read_bytes()
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
         found = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines()]
-    except (ValueError, gzip.BadGzipFile, EOFError) as error:
+    except (ValueError, RecursionError, *files.DAMAGED_GZIP) as error:
         raise ConfigError(f"{path} is neither a JSON list nor JSON Lines: {error}.", FORMS) from None
     if not found:
         raise ConfigError(f"{path} holds no outputs.", FORMS)
@@ -54,7 +54,7 @@ def read(path: Path) -> list[Line]:
     for number, line in enumerate(lines):
         if not isinstance(line, dict) or not isinstance(line.get("output", line.get("text")), str):
             raise ConfigError(f"{path}, output {number}: it has no text.", FORMS)
-        if "instruction" not in line and "prompt_id" not in line:
+        if "prompt_id" not in line and not isinstance(line.get("instruction"), str):
             raise ConfigError(f"{path}, output {number}: it names no instruction.", FORMS)
     return lines
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from harness import yaml_text
 from harness.errors import ConfigError
 from harness.strict import Count, Name, Strict
 
@@ -70,10 +70,7 @@ class BoardFile(Strict):
 
 def load(path: Path) -> BoardFile:
     """Read a board file. Raises ConfigError that lists every mistake."""
-    try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path.name} is not valid YAML: {error}") from None
+    values, _ = yaml_text.parse(yaml_text.read(path), path.name)
     try:
         return BoardFile.model_validate(values)
     except ValidationError as error:
@@ -86,7 +83,7 @@ def is_board_file(path: Path) -> bool:
     if path.suffix not in (".yaml", ".yml") or not path.is_file():
         return False
     try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-    except yaml.YAMLError:
+        values, _ = yaml_text.parse(yaml_text.read(path), path.name)
+    except ConfigError:
         return False
     return isinstance(values, dict) and "board" in values

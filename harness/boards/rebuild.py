@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -70,7 +69,7 @@ def published(found: Board, destination: Path) -> Path:
 
 def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
-        shutil.copytree(source, target)
+        files.copy_tree(source, target)
     elif source.is_file():
         files.write_bytes(target, source.read_bytes())
 

@@ -23,7 +23,7 @@ from harness.errors import ConfigError, did_you_mean
 
 Format = Literal["sft", "preference", "prompts"]
 HUB_PATTERN = re.compile(
-    r"^hub:(?P<repo>[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?)(@(?P<revision>[A-Za-z0-9._/-]+))?$"
+    r"^hub:(?P<repo>[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?)(@(?P<revision>(?!.*\.\.)[A-Za-z0-9._/-]+))?$"
 )
 BUILTIN = ("microtasks",)
 

@@ -163,14 +163,14 @@ class Client:
 
     def _parsed(self, body: bytes) -> _Attempt:
         try:
-            parsed = parse.completion(body)
+            parsed = parse.completion(self._secret.mask_answer(body) if self._secret else body)
         except ValueError as error:
             return _Attempt(fault=f"malformed_json: {self._said(str(error))}", again=True)
         return _Attempt(answer=parsed, used=parsed.used)
 
     def _said(self, text: str) -> str:
-        plain = " ".join(text.split())[:SHOWN]
-        return self._secret.mask(plain) if self._secret else plain
+        whole = self._secret.mask(text) if self._secret else text
+        return " ".join(whole.split())[:SHOWN]  # masked before it is cut: half a key is no longer found
 
 
 class _Endless(Exception):

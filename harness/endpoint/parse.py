@@ -27,7 +27,7 @@ def completion(body: bytes) -> Parsed:
     """Raises ValueError saying what is wrong with the body."""
     try:
         value = json.loads(body)
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON ({error})") from None
     try:
         choice = value["choices"][0]
@@ -39,14 +39,19 @@ def completion(body: bytes) -> Parsed:
             raise ValueError("the content is no text")
         return Parsed(
             text,
-            message.get("refusal"),
+            _word(message.get("refusal")),
             _logprobs(choice.get("logprobs")),
-            choice.get("finish_reason"),
-            value.get("model"),
+            _word(choice.get("finish_reason")),
+            _word(value.get("model")),
             _used(value.get("usage")),
         )
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"not a chat completion ({type(error).__name__}: {error})") from None
+
+
+def _word(value: Any) -> str | None:
+    """A short text about the answer; a server that sends anything else has said nothing."""
+    return value if isinstance(value, str) else None
 
 
 def _used(usage: Any) -> tuple[int, int] | None:
@@ -104,5 +109,5 @@ def error_message(body: bytes) -> str:
         value = json.loads(body)
         error = value.get("error", value)
         return str(error.get("message", error) if isinstance(error, dict) else error)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return body.decode("utf-8", "replace")

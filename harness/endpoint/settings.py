@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
+from harness import masking
 from harness.errors import ConfigError
 from harness.strict import Count, NotNegative, Positive, Strict
 
@@ -60,10 +61,14 @@ class EndpointSettings(Strict):
             raise ValueError("base_url is an http(s) address, e.g. https://api.example.org/v1")
         if parts.username or parts.password:
             raise ValueError("base_url holds a password; name an environment variable with api_key_env instead")
+        if parts.query or parts.fragment:
+            raise ValueError("base_url takes no ?query, which would be written to boards; a key goes into api_key_env")
         if parts.scheme == "http" and not is_loopback(parts.hostname) and not self.allow_http:
             raise ValueError(f"http to {parts.hostname} would send texts and key unencrypted: use https, or allow_http")
         if self.budget.money is not None and self.price is None:
             raise ValueError("budget.money needs price: {prompt: …, completion: …} per million tokens")
+        if self.api_key_env is not None:
+            masking.declare(self.api_key_env)
         return self
 
     @property
@@ -87,6 +92,10 @@ class EndpointSettings(Strict):
         return Secret(value)
 
 
+SHORTEST_IN_ANSWERS = 12
+"""Characters of a key that is masked in answers; a shorter one ("EMPTY") may be a word that the model said."""
+
+
 class Secret:
     """A key that does not print: in a repr, a log or an error it is ``***``."""
 
@@ -99,7 +108,15 @@ class Secret:
 
     def mask(self, text: str) -> str:
         """``text`` without the key, should a server have echoed it."""
-        return text.replace(self._value, "***")
+        return masking.hide(text, self._value)
+
+    def mask_answer(self, body: bytes) -> bytes:
+        """The body of an answer without the key, which would otherwise be stored and published with it."""
+        if len(self._value) < SHORTEST_IN_ANSWERS:
+            return body
+        for form in masking.forms(self._value):
+            body = body.replace(form.encode(), masking.MASK.encode())
+        return body
 
     def __repr__(self) -> str:
         return "***"

@@ -12,8 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from harness import yaml_text
 from harness.errors import ConfigError
 
 OWN = "own"
@@ -82,10 +81,7 @@ def _text(path: Path) -> str:
 
 
 def _yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(_text(path))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+    values, _ = yaml_text.parse(_text(path), str(path))
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds no settings.")
     return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -53,7 +54,7 @@ def latex(board: dict[str, Any], rows: list[dict[str, Any]]) -> str:
         "    \\bottomrule",
         "  \\end{tabular}",
         f"  \\caption{{{_caption(board, rows)}}}",
-        f"  \\label{{tab:{str(board.get('board')).replace('_', '-')}}}",
+        f"  \\label{{tab:{re.sub(r'[^A-Za-z0-9.+-]', '-', str(board.get('board')))}}}",
         "\\end{table}",
     ]
     return "\n".join(lines) + "\n"

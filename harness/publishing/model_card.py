@@ -12,7 +12,7 @@ from harness import files
 from harness.board_evidence import Board
 from harness.errors import BridgebenchError, EnvironmentFault
 from harness.leaderboard import display, fields
-from harness.store import Store
+from harness.store import Store, split_name
 
 NOT_PUBLISHED = ("probe.json", "manifest.json")
 
@@ -39,7 +39,7 @@ def checkpoint_of(board: Board, row: str, store: Store) -> Path:
     name = next((keys[kind] for kind in ("train_preference", "train", "model") if kind in keys), None)
     if name is None:
         raise BridgebenchError(f"{board.name}/{row} has no checkpoint here: its answers came from elsewhere.")
-    path = store.path(*name.split("/")) / "checkpoint"
+    path = store.path(*split_name(name)) / "checkpoint"
     if not path.is_dir():
         raise BridgebenchError(
             f"the checkpoint of {board.name}/{row} ({name}) is not in {store.root}.",
