@@ -195,6 +195,8 @@ class LiveReporter(LineReporter):
 def describe(event: dict[str, Any], *, with_count: bool = True) -> str:
     """``step 20/25 · loss 1.234 · 712 tokens/s``."""
     parts = [f"{event.get('unit', '')} {event.get('done')}/{event.get('total')}".strip()] if with_count else []
+    if event.get("node"):
+        parts = [f"node {event['node'][:8]}"]
     if isinstance(event.get("loss"), float):
         parts.append(f"loss {event['loss']:.3f}")
     if event.get("tokens_per_second"):

@@ -140,6 +140,7 @@ def make_engine(identity: dict[str, Any], execution: dict[str, Any]) -> Engine:
         kv_cache_gib=execution["kv_cache_gib"],
         seed=identity.get("sampling", {}).get("seed", 0),
         refresh_head=execution.get("refresh_head", True),
+        gpus=execution.get("gpus", 1),
     )
 
 

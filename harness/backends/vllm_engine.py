@@ -27,9 +27,11 @@ class VllmEngine:
         kv_cache_gib: float,
         seed: int,
         refresh_head: bool = True,
+        gpus: int = 1,
     ) -> None:
         self.dtype, self.device, self.max_model_len = dtype, device, max_model_len
         self.kv_cache_gib, self.seed, self.refresh_head = kv_cache_gib, seed, refresh_head
+        self.gpus = gpus
         self.llm: Any = None
         self.tokenizer: Any = None
         self.previous: Probe | None = None
@@ -65,6 +67,7 @@ class VllmEngine:
             worker_extension_cls=EXTENSION,
             disable_log_stats=True,
             **(on_cpu if self.device == "cpu" else {}),
+            **({"tensor_parallel_size": self.gpus} if self.gpus > 1 else {}),
         )
         self.tokenizer = self.llm.get_tokenizer()
 

@@ -33,16 +33,36 @@ if TYPE_CHECKING:
     help="Go on with other cells after a failure.",
     show_default=True,
 )
+@click.option("--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True)
+@click.option("--address", metavar="HOST:PORT", help="The Ray cluster. [default: RAY_ADDRESS, else one started here]")
 @json_option
 @click.pass_context
 @shows_errors
-def run(ctx: click.Context, recipe: str, assignments: tuple[str, ...], keep_going: bool, as_json: bool) -> None:
+def run(
+    ctx: click.Context,
+    recipe: str,
+    assignments: tuple[str, ...],
+    keep_going: bool,
+    executor: str,
+    address: str | None,
+    as_json: bool,
+) -> None:
     """Plan RECIPE and execute what is missing."""
     from harness import running
 
-    done = running.run(
-        plan_of(ctx, recipe, assignments), store_of(ctx), reporter_of(ctx, as_json), keep_going=keep_going
-    )
+    store, reporter = store_of(ctx), reporter_of(ctx, as_json)
+    if executor == "local":
+        if address is not None:
+            raise click.UsageError("--address belongs to --executor ray")
+        done = running.run(plan_of(ctx, recipe, assignments), store, reporter, keep_going=keep_going)
+    else:
+        from harness.executors import ray_cluster
+        from harness.executors.ray import RayExecutor
+
+        with ray_cluster.connected(address) as cluster:
+            plan = plan_of(ctx, recipe, assignments, cluster.device)
+            on_cluster = RayExecutor(store, reporter, cluster, keep_going=keep_going)
+            done = running.run(plan, store, reporter, executor=on_cluster)
     report(done, as_json=as_json)
 
 
