@@ -35,6 +35,12 @@ if TYPE_CHECKING:
 )
 @click.option("--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True)
 @click.option("--address", metavar="HOST:PORT", help="The Ray cluster. [default: RAY_ADDRESS, else one started here]")
+@click.option(
+    "--remote-store",
+    metavar="URL",
+    envvar="BRIDGEBENCH_REMOTE_STORE",
+    help="Copy finished stages there (file://, s3://, gs://), and take from there what is missing here.",
+)
 @json_option
 @click.pass_context
 @shows_errors
@@ -45,24 +51,16 @@ def run(
     keep_going: bool,
     executor: str,
     address: str | None,
+    remote_store: str | None,
     as_json: bool,
 ) -> None:
     """Plan RECIPE and execute what is missing."""
     from harness import running
+    from harness.executors import opened
 
     store, reporter = store_of(ctx), reporter_of(ctx, as_json)
-    if executor == "local":
-        if address is not None:
-            raise click.UsageError("--address belongs to --executor ray")
-        done = running.run(plan_of(ctx, recipe, assignments), store, reporter, keep_going=keep_going)
-    else:
-        from harness.executors import ray_cluster
-        from harness.executors.ray import RayExecutor
-
-        with ray_cluster.connected(address) as cluster:
-            plan = plan_of(ctx, recipe, assignments, cluster.device)
-            on_cluster = RayExecutor(store, reporter, cluster, keep_going=keep_going)
-            done = running.run(plan, store, reporter, executor=on_cluster)
+    with opened.executor(executor, address, remote_store, store, reporter, keep_going=keep_going) as (chosen, device):
+        done = running.run(plan_of(ctx, recipe, assignments, device), store, reporter, executor=chosen)
     report(done, as_json=as_json)
 
 

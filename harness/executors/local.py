@@ -24,6 +24,7 @@ from harness.executors.places import Place, Pool, Work
 from harness.executors.slots import Slots
 from harness.plan import Plan
 from harness.progress import Reporter
+from harness.remote_store import RemoteStore
 from harness.stage import Stage
 from harness.store import Store
 
@@ -31,14 +32,22 @@ from harness.store import Store
 class LocalExecutor(Dispatcher):
     """Runs a plan's stages on this machine."""
 
-    def __init__(self, store: Store, reporter: Reporter, *, keep_going: bool = True, pool: Pool | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        reporter: Reporter,
+        *,
+        keep_going: bool = True,
+        pool: Pool | None = None,
+        remote: RemoteStore | None = None,
+    ) -> None:
         super().__init__(store, reporter, pool or Slots(gpus.here()))
-        self.keep_going = keep_going
+        self.keep_going, self.remote = keep_going, remote
         self.telling = threading.RLock()  # outcome and reporter are for one lane at a time
 
     def check(self, plan: Plan) -> None:
-        """Raise EnvironmentFault for a stage that asks for more GPUs than any machine of the pool has, ConfigError for an
-        engine over several GPUs whose swaps could not be proven.
+        """Raise EnvironmentFault for a stage that asks for more GPUs than any machine of the pool has, ConfigError for
+        an engine over several GPUs whose swaps could not be proven.
         """
         for stage in plan.stages:
             if units.worker(stage) != "driver":
@@ -52,7 +61,10 @@ class LocalExecutor(Dispatcher):
         self.check(plan)
         registration.register(plan.recipe, self.store)
         self.resources = plan.recipe.resources
-        return self.run_stages(plan.stages, plan.recipe.name)
+        outcome = self.run_stages(plan.stages, plan.recipe.name)
+        for stage in outcome.reused:
+            self._push(stage)
+        return outcome
 
     # a lane: one stage at a time
 
@@ -68,17 +80,18 @@ class LocalExecutor(Dispatcher):
         if not self.wanted(stage):
             return
         with self._locked(stage):
-            if self._done(stage):  # another run finished it while this one waited
-                self._reuse(stage)
-                return
-            with self.telling:
-                self.reporter.started(stage)
             try:
+                if self._found(stage):
+                    self._reuse(stage)
+                    return
+                with self.telling:
+                    self.reporter.started(stage)
                 work(stage)
             except (BridgebenchError, OSError) as error:
                 self._failed(stage, error)
             else:
                 self._executed(stage)
+                self._push(stage)
 
     def wanted(self, stage: Stage) -> bool:
         """Whether a stage has to run: it is not done, and nothing that failed holds it up."""
@@ -94,6 +107,18 @@ class LocalExecutor(Dispatcher):
 
     def _done(self, stage: Stage) -> bool:
         return self.store.manifest(stage.kind, stage.key) is not None
+
+    def _found(self, stage: Stage) -> bool:
+        """Whether another run finished a stage while this one waited for its lock, or it lies in the remote store."""
+        return self._done(stage) or (self.remote is not None and self.remote.pull(self.store, stage.kind, stage.key))
+
+    def _push(self, stage: Stage) -> None:
+        """Copy a finished stage to the remote store; what could not be copied is copied by the next run."""
+        if self.remote is not None:
+            try:
+                self.remote.push(self.store, stage.kind, stage.key)
+            except EnvironmentFault as fault:
+                self._say(f"{fault.message} It stays in {self.store.root}; the next run tries again.")
 
     def _locked(self, stage: Stage) -> contextlib.AbstractContextManager[int]:
         return self.store.lock(
@@ -188,11 +213,19 @@ class LocalExecutor(Dispatcher):
         with contextlib.ExitStack() as stack:
             # every run takes these locks in the same order, so two runs cannot hold each other up for ever
             held = {s.name: stack.enter_context(self._locked(s)) for s in sorted(wanted, key=lambda s: s.key)}
-            for stage in [stage for stage in wanted if self._done(stage)]:
-                self._reuse(stage)
-                wanted.remove(stage)
+            wanted = [stage for stage in wanted if self._still_wanted(stage)]
             while wanted:
                 wanted = self._engine_round(wanted, place, list(held.values()))
+
+    def _still_wanted(self, stage: Stage) -> bool:
+        try:
+            if not self._found(stage):
+                return True
+        except BridgebenchError as error:
+            self._failed(stage, error)
+        else:
+            self._reuse(stage)
+        return False
 
     def _engine_round(self, wanted: list[Stage], place: Place, descriptors: list[int]) -> list[Stage]:
         """Start an engine for ``wanted``; returns the stages that a next engine still has to do."""
@@ -210,6 +243,7 @@ class LocalExecutor(Dispatcher):
         for stage in wanted:
             if stage not in left:
                 self._executed(stage)
+                self._push(stage)
         if code == RESTART_ENGINE and len(left) < len(wanted):
             self._say("the engine could not prove a weight swap; starting it anew")
             return left

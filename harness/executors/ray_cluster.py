@@ -57,7 +57,7 @@ def _node(told: dict[str, Any]) -> Node:
 
 @contextmanager
 def connected(address: str | None) -> Iterator[Cluster]:
-    """Join the cluster at ``address`` (HOST:PORT, default RAY_ADDRESS), or start one on this machine for the time being.
+    """Join the cluster at ``address`` (HOST:PORT, default RAY_ADDRESS), or start one on this machine for a while.
 
     Raises EnvironmentFault where Ray is not installed or the address does not answer, ConfigError for what is no
     address. What was started here is stopped at the end, and nothing else.

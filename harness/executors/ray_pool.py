@@ -193,7 +193,7 @@ def cores_of_smallest(nodes: list[Node]) -> int:
 def _too_large(work: Work, cpus: int, nodes: list[Node]) -> EnvironmentFault:
     told = "; ".join(f"{node.gpus} GPUs, {node.cpus} cores, {node.memory / GIB:.1f} GiB" for node in nodes)
     return EnvironmentFault(
-        f"{work.name} needs {work.gpus} GPUs, {cpus} cores and {work.memory / GIB:.1f} GiB of memory on one node, and no "
-        f"node has all three: {told}.",
+        f"{work.name} needs {work.gpus} GPUs, {cpus} cores and {work.memory / GIB:.1f} GiB of memory on one node, and "
+        f"no node has all three: {told}.",
         HINT,
     )

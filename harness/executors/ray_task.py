@@ -18,8 +18,8 @@ PLACED, EXIT = "placed", "exit"
 def perform(module: str, arguments: Sequence[str], log: Path, held: Sequence[Path]) -> Iterator[dict[str, Any]]:
     """Run ``python -m module arguments``; yields where, then its events, at the end ``{"event": "exit", "code"}``.
 
-    The locks ``held`` are the child's too: on a node that the driver lost, a child may live on for a while, and the next
-    attempt must not write beside it.
+    The locks ``held`` are the child's too: on a node that the driver lost, a child may live on for a while, and the
+    next attempt must not write beside it.
     """
     import ray
 

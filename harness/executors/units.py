@@ -36,8 +36,8 @@ def gpus_of(stage: Stage, resources: Resources) -> int:
 
 
 def require_provable(stage: Stage, resources: Resources) -> None:
-    """Raise ConfigError for a vLLM engine over several GPUs in bfloat16: the checksums that prove its weight swaps are of
-    whole parameters, and each GPU has a part.
+    """Raise ConfigError for a vLLM engine over several GPUs in bfloat16: the checksums that prove its weight swaps are
+    of whole parameters, and each GPU has a part.
     """
     if worker(stage) == "engine" and slots_of(stage, resources) > 1 and stage.identity["dtype"] != "float32":
         raise ConfigError(
