@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.errors import ConfigError, EnvironmentFault
 
-CONNECT_SECONDS = 10.0
+CONNECT_SECONDS = 20.0
 GIB = 1 << 30
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 START = "ray start --head   starts one on the machine that it names; docs/scale.md has more"
@@ -82,6 +82,8 @@ def connected(address: str | None) -> Iterator[Cluster]:
 
 def _imported(address: str | None) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_py_gcs_connect_timeout_s", str(int(CONNECT_SECONDS)))
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")  # attempts to join, not seconds
     if address is None or split(address)[0] in LOOPBACK:
         # Ray would put this machine's outer address in place of the loopback one
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
