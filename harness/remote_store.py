@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.errors import ConfigError, EnvironmentFault, IntegrityError
+from harness.errors import BridgebenchError, ConfigError, EnvironmentFault, IntegrityError
 from harness.store import FOLDERS, MANIFEST, Store, verify_files
-
-FAULTS = (OSError, RuntimeError, ValueError, ImportError)
-"""What file systems raise, beside errors of their own libraries that derive from these."""
 
 
 class RemoteStore:
@@ -41,17 +40,13 @@ class RemoteStore:
 
     def require(self) -> None:
         """Raise EnvironmentFault where the URL cannot be asked at all, before a run begins."""
-        try:
+        with self._asked("it cannot be reached"):
             self.files.exists(self.root)
-        except FAULTS as error:
-            raise self._fault("it cannot be reached", error) from None
 
     def has(self, kind: str, key: str) -> bool:
         """Whether the stage is there, whole. Raises EnvironmentFault where the URL cannot be read."""
-        try:
+        with self._asked(f"{kind}/{key} cannot be looked for"):
             return bool(self.files.exists(self._path(kind, key, MANIFEST)))
-        except FAULTS as error:
-            raise self._fault(f"{kind}/{key} cannot be looked for", error) from None
 
     def push(self, store: Store, kind: str, key: str) -> None:
         """Copy a finished stage there, unless it is there. Raises EnvironmentFault where that fails; what was copied
@@ -61,13 +56,11 @@ class RemoteStore:
             return
         manifest = store.manifest(kind, key)
         assert manifest is not None  # finished stages only
-        try:
+        with self._asked(f"{kind}/{key} cannot be written"):
             for name in (*manifest["files"], MANIFEST):
                 target = self._path(kind, key, name)
                 self.files.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
                 self.files.put_file(str(store.path(kind, key) / name), target)
-        except FAULTS as error:
-            raise self._fault(f"{kind}/{key} cannot be written", error) from None
 
     def pull(self, store: Store, kind: str, key: str) -> bool:
         """Copy a stage here, digests checked; False if it is not there. The caller holds its lock.
@@ -89,15 +82,13 @@ class RemoteStore:
 
     def _fetch(self, kind: str, key: str, arriving: Path) -> None:
         name = f"{kind}/{key} at {self.url}"
-        try:
+        with self._asked(f"{kind}/{key} cannot be read"):
             manifest = json.loads(self.files.cat_file(self._path(kind, key, MANIFEST)))
             _require_own(manifest, key, name)
             for relative in (*manifest["files"], MANIFEST):
                 target = arriving / relative
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self.files.get_file(self._path(kind, key, relative), str(target))
-        except FAULTS as error:
-            raise self._fault(f"{kind}/{key} cannot be read", error) from None
         for problem in verify_files(arriving, manifest, name):
             raise IntegrityError(
                 f"{problem.path}: {problem.what}.", f"remove {FOLDERS[kind]}/{key} there; it is made anew"
@@ -106,8 +97,16 @@ class RemoteStore:
     def _path(self, kind: str, key: str, name: str) -> str:
         return f"{self.root.rstrip('/')}/{FOLDERS[kind]}/{key}/{name}"
 
-    def _fault(self, what: str, error: Exception) -> EnvironmentFault:
-        return EnvironmentFault(f"the remote store {self.url}: {what} ({str(error).strip() or type(error).__name__}).")
+    @contextmanager
+    def _asked(self, failure: str) -> Iterator[None]:
+        """Turn what a file system raises into an EnvironmentFault: each brings exceptions of its own library."""
+        try:
+            yield
+        except BridgebenchError:
+            raise
+        except Exception as error:
+            why = str(error).strip() or type(error).__name__
+            raise EnvironmentFault(f"the remote store {self.url}: {failure} ({why}).") from None
 
 
 def _require_own(manifest: Any, key: str, name: str) -> None:
