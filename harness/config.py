@@ -285,6 +285,15 @@ class Statistics(Strict):
     seed: int = 0
 
 
+class Resources(Strict):
+    """What one stage takes of a machine; execution only, so it is part of no stage's identity."""
+
+    training_gpus: Count = 1
+    """GPUs of one machine that a training stage is sharded over (FSDP2 under torchrun)."""
+    cpus: Count | None = None
+    """Cores that a stage asks a cluster for. Default: one a GPU; without GPUs, those of the smallest node."""
+
+
 class Recipe(Strict):
     """A matrix of training recipes, and how its checkpoints are compared."""
 
@@ -308,6 +317,7 @@ class Recipe(Strict):
     generate: Generate = Generate()
     judge: Judge = Rules()
     statistics: Statistics = Statistics()
+    resources: Resources = Resources()
     claims: Claims | None = None
     assumptions: Assumptions | None = None
     """Sizes and mean lengths for ``plan --cost``; nothing that runs reads them."""

@@ -1,5 +1,7 @@
 """Run a command that dies with its parent: ``python -m harness.leash PARENT_PID COMMAND …``.
 
+``parent`` in place of the number stands for whatever process started it.
+
 A driver that is killed must not leave a trainer or an engine behind. The kernel keeps the promise (Linux's
 parent-death signal survives ``exec``); on other systems the command just runs.
 """
@@ -16,7 +18,7 @@ PR_SET_PDEATHSIG = 1
 
 def main(arguments: list[str]) -> None:
     """Tie this process to its parent, then become the command."""
-    parent, command = int(arguments[0]), arguments[1:]
+    parent, command = os.getppid() if arguments[0] == "parent" else int(arguments[0]), arguments[1:]
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:

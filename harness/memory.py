@@ -36,10 +36,30 @@ def _cgroup_available() -> int | None:
     return None if limit == "max" else int(limit) - used
 
 
+def weight_bytes(checkpoint: Path) -> int:
+    """Size of a checkpoint's weights as they are stored."""
+    return sum(path.stat().st_size for path in checkpoint.glob("*.safetensors"))
+
+
+def engine_bytes(checkpoint: Path, kv_cache_gib: float) -> int:
+    """Weights, cache and the engine itself, on a CPU."""
+    return int(weight_bytes(checkpoint) + (kv_cache_gib + ENGINE_OVERHEAD_GIB) * GIB)
+
+
+def training_bytes(checkpoint: Path) -> int:
+    """Weights, gradients and AdamW's two moments on a CPU, in the precision in which the weights are stored;
+    activations, which depend on the microbatch, are not in it.
+    """
+    return 4 * weight_bytes(checkpoint)
+
+
 def require_for_engine(checkpoint: Path, kv_cache_gib: float) -> None:
     """Raise EnvironmentFault if weights, cache and the engine itself will not fit."""
-    weights = sum(path.stat().st_size for path in checkpoint.glob("*.safetensors"))
-    needed = weights + (kv_cache_gib + ENGINE_OVERHEAD_GIB) * GIB
+    require(engine_bytes(checkpoint, kv_cache_gib))
+
+
+def require(needed: int) -> None:
+    """Raise EnvironmentFault if an engine that needs so many bytes will not fit."""
     free = available_bytes()
     if free is not None and free < needed:
         raise EnvironmentFault(

@@ -9,6 +9,7 @@ train stages. They change no weight, but they are part of the key: a stage's fil
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -85,7 +86,14 @@ class Plan:
 
 
 def device_kind() -> str:
-    """``cuda`` or ``cpu``, asked of the driver's files so that torch is not loaded."""
+    """``cuda`` or ``cpu``, asked of the driver's files so that torch is not loaded; BRIDGEBENCH_DEVICE says it on a
+    machine that only plans what others run.
+    """
+    told = os.environ.get("BRIDGEBENCH_DEVICE", "")
+    if told not in ("", "cpu", "cuda"):
+        raise ConfigError(f'BRIDGEBENCH_DEVICE is "{told}".', "it may be cpu or cuda")
+    if told:
+        return told
     return "cuda" if Path("/proc/driver/nvidia/version").exists() else "cpu"
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,23 @@ ENVIRONMENT = {
 OnEvent = Callable[[dict[str, Any]], None]
 
 
-def start(module: str, arguments: Sequence[str], errors: Any, descriptors: Sequence[int] = ()) -> subprocess.Popen[str]:
-    """Start ``python -m module arguments`` so that it dies with this process; ``descriptors`` are inherited."""
+NOTHING: Mapping[str, str] = {}
+
+
+def start(
+    module: str,
+    arguments: Sequence[str],
+    errors: Any,
+    descriptors: Sequence[int] = (),
+    environment: Mapping[str, str] = NOTHING,
+) -> subprocess.Popen[str]:
+    """Start ``python -m module arguments`` that dies with the calling thread; ``descriptors`` are inherited."""
     return subprocess.Popen(
         leashed([sys.executable, "-m", module, *arguments]),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
-        env={**masking.without(os.environ), **ENVIRONMENT},
+        env={**masking.without(os.environ), **ENVIRONMENT, **environment},
         pass_fds=tuple(descriptors),
         text=True,
         encoding="utf-8",
@@ -52,40 +61,84 @@ def leashed(command: Sequence[str]) -> list[str]:
 
 
 def run_module(
-    module: str, arguments: Sequence[str], log: Path, on_event: OnEvent, descriptors: Sequence[int] = ()
+    module: str,
+    arguments: Sequence[str],
+    log: Path,
+    on_event: OnEvent,
+    descriptors: Sequence[int] = (),
+    environment: Mapping[str, str] = NOTHING,
 ) -> int:
     """Run ``python -m module arguments`` to its end; returns the exit code.
 
     ``descriptors`` are locks: inherited, so that a stage stays locked while the child lives. On KeyboardInterrupt the
     child is told to stop, given `GRACE_SECONDS`, and then killed.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as errors:
-        child = start(module, arguments, errors, descriptors)
+    child = Child(module, arguments, log, descriptors, environment)
+    for event in child.events():
+        on_event(event)
+    return child.code
+
+
+class Child:
+    """One ``python -m module arguments`` whose events are read as they come; ``code`` is there when they end."""
+
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        log: Path,
+        descriptors: Sequence[int] = (),
+        environment: Mapping[str, str] = NOTHING,
+    ) -> None:
+        self.log, self.code = log, 0
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as errors:
+            self.process = start(module, arguments, errors, descriptors, environment)
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Every event until the child ends; a reader that gives up stops it."""
+        assert self.process.stdout is not None
         try:
-            assert child.stdout is not None
-            for line in child.stdout:
-                if not hand_over(line, on_event):
-                    errors.write(line.encode("utf-8", "replace"))
-            return child.wait()
+            with self.log.open("ab") as errors:
+                for line in self.process.stdout:
+                    event = parsed(line)
+                    if event is None:
+                        errors.write(line.encode("utf-8", "replace"))
+                    else:
+                        yield event
+            self.code = self.process.wait()
         finally:
-            stop(child)
+            stop(self.process)
+
+
+def parsed(line: str) -> dict[str, Any] | None:
+    """The event of a line; None for any other line."""
+    if not line.startswith('{"event"'):
+        return None
+    try:
+        event: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None  # cut by a kill
+    return event
 
 
 def hand_over(line: str, on_event: OnEvent) -> bool:
     """Give an event line to ``on_event``; False for any other line."""
-    if not line.startswith('{"event"'):
-        return False
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return False  # cut by a kill
-    on_event(event)
-    return True
+    event = parsed(line)
+    if event is not None:
+        on_event(event)
+    return event is not None
 
 
 def stop(child: subprocess.Popen[str]) -> None:
     """End a child that still runs, politely first."""
+    end(child)
+    if child.stdout is not None:
+        child.stdout.close()
+
+
+def end(child: subprocess.Popen[str]) -> None:
+    """`stop` for a child whose output another thread still reads."""
     if child.stdin is not None and not child.stdin.closed:
         with contextlib.suppress(BrokenPipeError):  # it died with an order unread
             child.stdin.close()
@@ -96,14 +149,13 @@ def stop(child: subprocess.Popen[str]) -> None:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
-    if child.stdout is not None:
-        child.stdout.close()
 
 
 class TrainerWorker:
     """One ``python -m trainers --worker``, started when first needed, and again after it died."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] = NOTHING) -> None:
+        self.environment = environment
         self.child: subprocess.Popen[str] | None = None
 
     def run(self, spec: Path, log: Path, on_event: OnEvent) -> int:
@@ -131,7 +183,7 @@ class TrainerWorker:
         if self.child is None or self.child.poll() is not None:
             self.close()
             with log.open("ab") as errors:
-                self.child = start("trainers", ["--worker"], errors)
+                self.child = start("trainers", ["--worker"], errors, environment=self.environment)
         assert self.child.stdin is not None
         self.child.stdin.write(order)
         self.child.stdin.flush()

@@ -40,6 +40,9 @@ class Reporter(Protocol):
         """The run is over."""
 
 
+MOST_BARS = 12  # an engine's stages all begin together
+
+
 class LineReporter:
     """One line on stderr per stage, and every tenth of a long one."""
 
@@ -144,7 +147,7 @@ class JsonReporter:
 
 
 class LiveReporter(LineReporter):
-    """A terminal's display: finished stages scroll by, and two bars stay below them."""
+    """A terminal's display: finished stages scroll by, and below them a bar for all and one a running stage."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,28 +157,40 @@ class LiveReporter(LineReporter):
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self.display = Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True))
         self.all_stages: Any = None
-        self.current: Any = None
+        self.bars: dict[str, Any] = {}
 
     def begin(self, recipe: str, total: int) -> None:
         """Show the bars."""
         super().begin(recipe, total)
         self.all_stages = self.display.add_task(recipe, total=total, note="")
-        self.current = self.display.add_task("", total=None, visible=False, note="")
         self.display.start()
 
     def started(self, stage: Stage) -> None:
-        """Name the running stage."""
-        self.display.reset(self.current, total=None, visible=True, description=f"{stage.kind} {stage.label}", note="")
+        """Give the stage a bar, if there is room."""
+        if stage.name not in self.bars and len(self.bars) < MOST_BARS:
+            self.bars[stage.name] = self.display.add_task(f"{stage.kind} {stage.label}", total=None, note="")
 
     def progress(self, stage: Stage, event: dict[str, Any]) -> None:
-        """Move the running stage's bar."""
-        self.display.update(
-            self.current,
-            description=f"{stage.kind} {stage.label}",
-            completed=event.get("done", 0),
-            total=event.get("total"),
-            note=describe(event, with_count=False),
-        )
+        """Move the stage's bar."""
+        self.started(stage)
+        if stage.name in self.bars:
+            note = describe(event, with_count=False)
+            moved = {"completed": event["done"], "total": event.get("total")} if "done" in event else {}
+            self.display.update(self.bars[stage.name], note=note, **moved)
+
+    def finished(self, stage: Stage, manifest: dict[str, Any]) -> None:
+        """Take the stage's bar away."""
+        self._take(stage)
+        super().finished(stage, manifest)
+
+    def failed(self, stage: Stage, why: str) -> None:
+        """Take the stage's bar away."""
+        self._take(stage)
+        super().failed(stage, why)
+
+    def _take(self, stage: Stage) -> None:
+        if (bar := self.bars.pop(stage.name, None)) is not None:
+            self.display.remove_task(bar)
 
     def reused(self, stage: Stage) -> None:
         """Move the bar of all stages."""
@@ -195,6 +210,8 @@ class LiveReporter(LineReporter):
 def describe(event: dict[str, Any], *, with_count: bool = True) -> str:
     """``step 20/25 · loss 1.234 · 712 tokens/s``."""
     parts = [f"{event.get('unit', '')} {event.get('done')}/{event.get('total')}".strip()] if with_count else []
+    if event.get("node"):
+        parts = [f"node {event['node'][:8]}"]
     if isinstance(event.get("loss"), float):
         parts.append(f"loss {event['loss']:.3f}")
     if event.get("tokens_per_second"):

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness import board
 from harness.errors import BridgebenchError
+from harness.executors.executor import Executor
 from harness.executors.local import LocalExecutor
 from harness.executors.outcome import Outcome
 from harness.plan import Plan
@@ -49,9 +50,13 @@ class Done:
         }
 
 
-def run(plan: Plan, store: Store, reporter: Reporter, *, keep_going: bool = True) -> Done:
-    """Execute what is missing and build the board. Raises StageFailed at the first failure without ``keep_going``."""
-    executor = LocalExecutor(store, reporter, keep_going=keep_going)
+def run(
+    plan: Plan, store: Store, reporter: Reporter, *, keep_going: bool = True, executor: Executor | None = None
+) -> Done:
+    """Execute what is missing, here or by ``executor``, and build the board. Raises StageFailed at the first failure
+    without ``keep_going``.
+    """
+    executor = executor or LocalExecutor(store, reporter, keep_going=keep_going)
     try:
         outcome = executor.run(plan)
     finally:

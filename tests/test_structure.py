@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY = {"torch", "vllm", "transformers", "datasets"}
+HEAVY = {"torch", "vllm", "transformers", "datasets", "ray", "fsspec"}
 
 
 @cache

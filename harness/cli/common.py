@@ -78,15 +78,15 @@ def store_of(ctx: click.Context) -> Any:
     return ctx.obj["store"]
 
 
-def plan_of(ctx: click.Context, recipe: str, assignments: tuple[str, ...]) -> Any:
-    """The plan of ``recipe`` with ``--set`` applied."""
+def plan_of(ctx: click.Context, recipe: str, assignments: tuple[str, ...], device: str | None = None) -> Any:
+    """The plan of ``recipe`` with ``--set`` applied, for this machine's kind of device or another."""
     from harness import recipe_file
     from harness.plan import make_plan
 
     store = store_of(ctx)
     store.prepare()
     loaded = recipe_file.load(recipe, assignments, store.root / recipe_file.SAVED)
-    return make_plan(loaded, store.root / "downloads")
+    return make_plan(loaded, store.root / "downloads", device)
 
 
 def reporter_of(ctx: click.Context, as_json: bool) -> Any:

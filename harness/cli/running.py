@@ -33,16 +33,34 @@ if TYPE_CHECKING:
     help="Go on with other cells after a failure.",
     show_default=True,
 )
+@click.option("--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True)
+@click.option("--address", metavar="HOST:PORT", help="The Ray cluster. [default: RAY_ADDRESS, else one started here]")
+@click.option(
+    "--remote-store",
+    metavar="URL",
+    envvar="BRIDGEBENCH_REMOTE_STORE",
+    help="Copy finished stages there (file://, s3://, gs://), and take from there what is missing here.",
+)
 @json_option
 @click.pass_context
 @shows_errors
-def run(ctx: click.Context, recipe: str, assignments: tuple[str, ...], keep_going: bool, as_json: bool) -> None:
+def run(
+    ctx: click.Context,
+    recipe: str,
+    assignments: tuple[str, ...],
+    keep_going: bool,
+    executor: str,
+    address: str | None,
+    remote_store: str | None,
+    as_json: bool,
+) -> None:
     """Plan RECIPE and execute what is missing."""
     from harness import running
+    from harness.executors import opened
 
-    done = running.run(
-        plan_of(ctx, recipe, assignments), store_of(ctx), reporter_of(ctx, as_json), keep_going=keep_going
-    )
+    store, reporter = store_of(ctx), reporter_of(ctx, as_json)
+    with opened.executor(executor, address, remote_store, store, reporter, keep_going=keep_going) as (chosen, device):
+        done = running.run(plan_of(ctx, recipe, assignments, device), store, reporter, executor=chosen)
     report(done, as_json=as_json)
 
 

@@ -1,13 +1,15 @@
-"""The local executor: trainers one after another, then one engine for all checkpoints, then judging and aggregation.
+"""The local executor: how a stage is run on this machine, in the lane of its place.
 
-Trainer and engine are child processes and never share the memory. A failed stage holds up what needs it and nothing
-else.
+Trainer and engine are child processes, one at a time in each place (a GPU, or the machine), so they never share its
+memory. A failed stage holds up what needs it and nothing else.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,130 +17,144 @@ from harness import files, inline, inspection, memory, process, specs
 from harness.backends import RESTART_ENGINE
 from harness.claims import registration
 from harness.errors import BridgebenchError, EnvironmentFault, StageFailed
+from harness.executors import gpus, units
+from harness.executors.dispatch import Dispatcher
 from harness.executors.outcome import Outcome
+from harness.executors.places import Place, Pool, Work
+from harness.executors.slots import Slots
 from harness.plan import Plan
 from harness.progress import Reporter
-from harness.stage import Stage, in_order
+from harness.remote_store import RemoteStore
+from harness.stage import Stage
 from harness.store import Store
 
-TRAINER_KINDS = ("convert", "tokenize", "reference", "train", "analyze")
-ENGINE_KINDS = ("generate", "scores")
-ENGINES = ("vllm", "transformers")
 
-
-def worker(stage: Stage) -> str:
-    """Who runs a stage: ``trainer``, ``engine``, or the ``driver`` itself (endpoints and stored outputs included)."""
-    if stage.kind in TRAINER_KINDS:
-        return "trainer"
-    return "engine" if stage.kind in ENGINE_KINDS and stage.identity["backend"] in ENGINES else "driver"
-
-
-class LocalExecutor:
+class LocalExecutor(Dispatcher):
     """Runs a plan's stages on this machine."""
 
-    def __init__(self, store: Store, reporter: Reporter, *, keep_going: bool = True) -> None:
-        self.store, self.reporter, self.keep_going = store, reporter, keep_going
-        self.outcome = Outcome()
-        self.worker = process.TrainerWorker()
-        self.recipe = ""
+    def __init__(
+        self,
+        store: Store,
+        reporter: Reporter,
+        *,
+        keep_going: bool = True,
+        pool: Pool | None = None,
+        remote: RemoteStore | None = None,
+    ) -> None:
+        super().__init__(store, reporter, pool or Slots(gpus.here()))
+        self.keep_going, self.remote = keep_going, remote
+        self.telling = threading.RLock()  # outcome and reporter are for one lane at a time
+
+    def check(self, plan: Plan) -> None:
+        """Raise EnvironmentFault for a stage that asks for more GPUs than any machine of the pool has."""
+        for stage in plan.stages:
+            if units.worker(stage) != "driver":
+                self.pool.require(units.gpus_of(stage, plan.recipe.resources), f"{stage.kind} {stage.label}")
 
     def run(self, plan: Plan) -> Outcome:
-        """Execute what is missing. Raises StageFailed at the first failure if ``keep_going`` is off."""
+        """Execute what is missing. Raises StageFailed at the first failure if ``keep_going`` is off, and what `check`
+        raises.
+        """
+        self.check(plan)
         registration.register(plan.recipe, self.store)
-        return self.run_stages(plan.stages, plan.recipe.name)
+        self.resources = plan.recipe.resources
+        outcome = self.run_stages(plan.stages, plan.recipe.name)
+        for stage in outcome.reused:
+            self._push(stage)
+        return outcome
 
-    def run_stages(self, stages: list[Stage], recipe: str) -> Outcome:
-        """`run` for stages in an order in which they can run."""
-        self.recipe = recipe
-        self.reporter.begin(recipe, len(stages))
-        waiting = list(stages)
-        while waiting:
-            before = len(waiting)
-            for phase in (self._trainers, self._engines, self._inline):
-                waiting = phase(waiting)
-            if len(waiting) == before:
-                raise AssertionError(f"no phase runs {waiting[0].name}")
-        return self.outcome
+    # a lane: one stage at a time
 
-    # phases: each runs what it can of the waiting stages and returns the rest
+    def run_trainer(self, stage: Stage, place: Place) -> None:
+        """A stage of the trainers."""
+        self._one(stage, partial(self._run_trainer, place))
 
-    def _trainers(self, waiting: list[Stage]) -> list[Stage]:
-        ready, rest = _ready(waiting, "trainer", chained=True)
-        try:
-            for stage in ready:
-                self._one(stage, self._run_trainer)
-        finally:
-            self.worker.close()  # the engine gets the memory
-        return rest
+    def run_inline(self, stage: Stage) -> None:
+        """A stage of the driver's own."""
+        self._one(stage, self._run_inline)
 
-    def _engines(self, waiting: list[Stage]) -> list[Stage]:
-        ready, rest = _ready(waiting, "engine", chained=False)
-        for group in _engine_groups(ready, self.store):
-            self._run_group(group)
-        return rest
-
-    def _inline(self, waiting: list[Stage]) -> list[Stage]:
-        ready, rest = _ready(waiting, "driver", chained=True)
-        for stage in ready:  # in an order in which they can run: a second turn's prompts follow first answers
-            self._one(stage, self._run_inline)
-        return rest
-
-    # one stage at a time
-
-    def _one(self, stage: Stage, work: Any) -> None:
-        if not self._wanted(stage):
+    def _one(self, stage: Stage, work: Callable[[Stage], None]) -> None:
+        if not self.wanted(stage):
             return
         with self._locked(stage):
-            if self._done(stage):  # another run finished it while this one waited
-                self._reuse(stage)
-                return
-            self.reporter.started(stage)
             try:
+                if self._found(stage):
+                    self._reuse(stage)
+                    return
+                with self.telling:
+                    self.reporter.started(stage)
                 work(stage)
             except (BridgebenchError, OSError) as error:
                 self._failed(stage, error)
             else:
                 self._executed(stage)
+                self._push(stage)
 
-    def _wanted(self, stage: Stage) -> bool:
+    def wanted(self, stage: Stage) -> bool:
+        """Whether a stage has to run: it is not done, and nothing that failed holds it up."""
         if self._done(stage):
             self._reuse(stage)
             return False
-        cause = self.outcome.stops(stage)
-        if cause is not None:
-            self.outcome.blocked[stage.name] = cause
-            self.reporter.blocked(stage, cause)
-            return False
-        return True
+        with self.telling:
+            cause = self.outcome.stops(stage)
+            if cause is not None:
+                self.outcome.blocked[stage.name] = cause
+                self.reporter.blocked(stage, cause)
+        return cause is None
 
     def _done(self, stage: Stage) -> bool:
         return self.store.manifest(stage.kind, stage.key) is not None
+
+    def _found(self, stage: Stage) -> bool:
+        """Whether another run finished a stage while this one waited for its lock, or it lies in the remote store."""
+        return self._done(stage) or (self.remote is not None and self.remote.pull(self.store, stage.kind, stage.key))
+
+    def _push(self, stage: Stage) -> None:
+        """Copy a finished stage to the remote store; what could not be copied is copied by the next run."""
+        if self.remote is not None:
+            try:
+                self.remote.push(self.store, stage.kind, stage.key)
+            except EnvironmentFault as fault:
+                self._say(f"{fault.message} It stays in {self.store.root}; the next run tries again.")
 
     def _locked(self, stage: Stage) -> contextlib.AbstractContextManager[int]:
         return self.store.lock(
             stage.kind,
             stage.key,
-            lambda: self.reporter.message(f"waiting for another run that works on {stage.name}"),
+            lambda: self._say(f"waiting for another run that works on {stage.name}"),
         )
 
     def _reuse(self, stage: Stage) -> None:
         self.store.tidy(stage.kind, stage.key)
-        self.outcome.reused.append(stage)
-        self.reporter.reused(stage)
+        with self.telling:
+            self.outcome.reused.append(stage)
+            self.reporter.reused(stage)
 
     def _executed(self, stage: Stage) -> None:
-        self.outcome.executed.append(stage)
         manifest = self.store.manifest(stage.kind, stage.key) or {}
-        self.reporter.finished(stage, manifest)
+        with self.telling:
+            self.outcome.executed.append(stage)
+            self.reporter.finished(stage, manifest)
         if (first := manifest.get("summary", {}).get("first_prompt")) is not None:
-            self.reporter.message(f"first prompt of {stage.label}, as {stage.inputs['model'].label} reads it:\n{first}")
+            self._say(f"first prompt of {stage.label}, as {stage.inputs['model'].label} reads it:\n{first}")
+
+    def _say(self, text: str) -> None:
+        with self.telling:
+            self.reporter.message(text)
+
+    def _progress(self, stage: Stage, event: dict[str, Any]) -> None:
+        with self.telling:
+            self.reporter.progress(stage, event)
 
     def _failed(self, stage: Stage, error: BridgebenchError | OSError) -> None:
+        if self.stopping:  # its child was ended by this driver
+            raise KeyboardInterrupt
         why = error.message if isinstance(error, BridgebenchError) else str(_disk_fault(error).message)
         if isinstance(error, BridgebenchError) and error.hint:
             why += f"\n{error.hint}"
-        self.outcome.fail(stage, why, error)
-        self.reporter.failed(stage, why)
+        with self.telling:
+            self.outcome.fail(stage, why, error)
+            self.reporter.failed(stage, why)
         if not self.keep_going:
             raise StageFailed(f"{stage.kind} {stage.label} ({stage.name}) failed: {why}", self._rerun_hint(stage))
 
@@ -152,7 +168,7 @@ class LocalExecutor:
 
     def _run_inline(self, stage: Stage) -> None:
         self._prepare(stage)
-        inline.run(stage, self.store, self.recipe, lambda event: self.reporter.progress(stage, event))
+        inline.run(stage, self.store, self.recipe, partial(self._progress, stage))
 
     def _prepare(self, stage: Stage) -> None:
         out = specs.directory(self.store, stage)
@@ -160,7 +176,7 @@ class LocalExecutor:
         if stage.prepare is not None:
             stage.prepare(out)
 
-    def _run_trainer(self, stage: Stage) -> None:
+    def _run_trainer(self, place: Place, stage: Stage) -> None:
         self._prepare(stage)
         spec = self.store.root / "specs" / f"{stage.kind}-{stage.key}.json"
         told = specs.trainer_spec(stage, self.store, self.recipe)
@@ -168,32 +184,55 @@ class LocalExecutor:
             inspection.require(told["source"], stage.execution["requirements"])
         files.write_json(spec, told)
         log = self._log(stage.name)
-        code = self.worker.run(spec, log, lambda event: self.reporter.progress(stage, event))
+        code = place.train(self._work([stage], spec, log), partial(self._progress, stage))
         if code == 130:
             raise KeyboardInterrupt
         if code != 0 or not self._done(stage):
             raise StageFailed(_reason(log, code), f"log: {log}", exit_code=code)
 
+    def _work(self, stages: list[Stage], file: Path, log: Path) -> Work:
+        locks = [self.store.lock_path(stage.kind, stage.key).with_suffix(".child") for stage in stages]
+        gpus_needed = units.gpus_of(stages[0], self.resources)
+        needed = _host_memory(stages[0], self.store)
+
+        def placed(node: str) -> None:
+            for stage in stages:
+                self._progress(stage, {"event": "placed", "node": node})
+
+        return Work(
+            stages[0].name, file, log, gpus_needed, self.resources.cpus, needed, sorted(locks), self._say, placed
+        )
+
     # one engine for many checkpoints
 
-    def _run_group(self, group: list[Stage]) -> None:
-        wanted = [stage for stage in group if self._wanted(stage)]
+    def run_group(self, group: list[Stage], place: Place) -> None:
+        """Stages that one engine serves one after another."""
+        wanted = [stage for stage in group if self.wanted(stage)]
         with contextlib.ExitStack() as stack:
             # every run takes these locks in the same order, so two runs cannot hold each other up for ever
             held = {s.name: stack.enter_context(self._locked(s)) for s in sorted(wanted, key=lambda s: s.key)}
-            for stage in [stage for stage in wanted if self._done(stage)]:
-                self._reuse(stage)
-                wanted.remove(stage)
+            wanted = [stage for stage in wanted if self._still_wanted(stage)]
             while wanted:
-                wanted = self._engine_round(wanted, list(held.values()))
+                wanted = self._engine_round(wanted, place, list(held.values()))
 
-    def _engine_round(self, wanted: list[Stage], descriptors: list[int]) -> list[Stage]:
+    def _still_wanted(self, stage: Stage) -> bool:
+        try:
+            if not self._found(stage):
+                return True
+        except BridgebenchError as error:
+            self._failed(stage, error)
+        else:
+            self._reuse(stage)
+        return False
+
+    def _engine_round(self, wanted: list[Stage], place: Place, descriptors: list[int]) -> list[Stage]:
         """Start an engine for ``wanted``; returns the stages that a next engine still has to do."""
         for stage in wanted:
-            self.reporter.started(stage)
+            with self.telling:
+                self.reporter.started(stage)
             specs.directory(self.store, stage).mkdir(parents=True, exist_ok=True)
         try:
-            code, log = self._engine_job(wanted, descriptors)
+            code, log = self._engine_job(wanted, place, descriptors)
         except (BridgebenchError, OSError) as error:
             for stage in wanted:
                 self._failed(stage, error)
@@ -202,8 +241,9 @@ class LocalExecutor:
         for stage in wanted:
             if stage not in left:
                 self._executed(stage)
+                self._push(stage)
         if code == RESTART_ENGINE and len(left) < len(wanted):
-            self.reporter.message("the engine could not prove a weight swap; starting it anew")
+            self._say("the engine could not prove a weight swap; starting it anew")
             return left
         if left:
             fault = StageFailed(_reason(log, code), f"log: {log}", exit_code=code)
@@ -213,25 +253,16 @@ class LocalExecutor:
             return [] if everywhere else left[1:]
         return []
 
-    def _engine_job(self, wanted: list[Stage], descriptors: list[int]) -> tuple[int, Path]:
+    def _engine_job(self, wanted: list[Stage], place: Place, descriptors: list[int]) -> tuple[int, Path]:
         first = wanted[0]
         if first.identity["backend"] == "vllm":
             _require_vllm()
-            if first.identity["device"] == "cpu":
-                checkpoint = specs.directory(self.store, first.inputs["model"]) / "checkpoint"
-                memory.require_for_engine(checkpoint, first.execution["kv_cache_gib"])
         job = self.store.root / "specs" / f"generate-{first.key}.json"
         entries = [specs.generate_entry(stage, self.store, self.recipe) for stage in wanted]
         files.write_json(job, {"execution": first.execution, "stages": entries})
         log = self._log(first.name)
         by_directory = {entry["directory"]: stage for entry, stage in zip(entries, wanted, strict=True)}
-        code = process.run_module(
-            "harness.backends.job",
-            [str(job)],
-            log,
-            lambda event: self._engine_event(by_directory, event),
-            descriptors,
-        )
+        code = place.serve(self._work(wanted, job, log), partial(self._engine_event, by_directory), descriptors)
         if code == 130:
             raise KeyboardInterrupt
         return code, log
@@ -239,49 +270,19 @@ class LocalExecutor:
     def _engine_event(self, by_directory: dict[str, Stage], event: dict[str, Any]) -> None:
         stage = by_directory[event["directory"]]
         if event["event"] == "swap_refused":
-            self.reporter.message(f"swap to {stage.label} refused: {event['reason']}")
+            self._say(f"swap to {stage.label} refused: {event['reason']}")
         elif event["event"] == "progress":
-            self.reporter.progress(stage, event)
+            self._progress(stage, event)
 
 
-def _ready(waiting: list[Stage], who: str, *, chained: bool) -> tuple[list[Stage], list[Stage]]:
-    """(stages that ``who`` runs whose inputs no longer wait, the rest); ``chained`` stages may wait for each other."""
-    ready: list[Stage] = []
-    rest: list[Stage] = []
-    held_up = {stage.name for stage in waiting}
-    for stage in waiting:
-        if worker(stage) == who and not any(needed.name in held_up for needed in stage.inputs.values()):
-            ready.append(stage)
-            if chained:
-                held_up.discard(stage.name)
-        else:
-            rest.append(stage)
-    return ready, rest
-
-
-def _engine_groups(stages: list[Stage], store: Store) -> Iterator[list[Stage]]:
-    """Generate stages that one engine can serve: the same architecture, tokenizer and settings."""
-    groups: dict[str, list[Stage]] = {}
-    for stage in stages:
-        groups.setdefault(_served_alike(stage, store) + files.canonical_json(stage.identity), []).append(stage)
-    yield from groups.values()
-
-
-NOT_ARCHITECTURE = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
-
-
-def _served_alike(stage: Stage, store: Store) -> str:
-    """Equal for checkpoints whose weights one engine can swap and whose tokens it decodes alike.
-
-    The architecture is that of the model which training or merging started from: neither changes it.
-    """
-    root = in_order([stage.inputs["model"]])[0]
-    config = specs.directory(store, root) / "checkpoint" / "config.json"
-    tokenizer = specs.directory(store, stage.inputs["model"]) / "checkpoint" / "tokenizer.json"
-    if not config.is_file() or not tokenizer.is_file():
-        return root.key
-    kept = {name: value for name, value in files.read_json(config).items() if name not in NOT_ARCHITECTURE}
-    return files.sha256_text(files.canonical_json(kept)) + files.sha256_file(tokenizer)
+def _host_memory(stage: Stage, store: Store) -> int:
+    """Bytes that a stage needs on a CPU, where its model's size tells; else 0."""
+    if stage.identity.get("device") != "cpu" or "model" not in stage.inputs:
+        return 0
+    checkpoint = specs.directory(store, stage.inputs["model"]) / "checkpoint"
+    if stage.identity.get("backend") == "vllm":
+        return memory.engine_bytes(checkpoint, stage.execution["kv_cache_gib"])
+    return memory.training_bytes(checkpoint) if stage.kind == "train" else 0
 
 
 def _require_vllm() -> None:
