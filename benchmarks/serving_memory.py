@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tokenize_memory import WORDS, tiny_model
+from benchmarks.tokenize_memory import WORDS
 from benchmarks.trainers import environment, machine
 from harness import files, provenance
 
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument("--no-write", action="store_true", help="only print")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        checkpoint = tiny_model(Path(temporary) / "model")
+        checkpoint = converted(Path(temporary))
         runs = [measure(count, checkpoint, Path(temporary)) for count in arguments.counts]
     found = {
         "model": "random:tiny-llama",
@@ -64,6 +65,14 @@ def main() -> None:
     print(json.dumps(found, indent=2))
     if not arguments.no_write:
         RESULT.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def converted(folder: Path) -> Path:
+    """random:tiny-llama, made by a child: a process counts its parent's peak as its own, so this one stays small."""
+    spec = {"kind": "convert", "output": str(folder / "model"), "source": {"format": "random", "name": "tiny-llama"}}
+    files.write_json(folder / "model.json", spec)
+    peak_of("-m", "trainers", str(folder / "model.json"))
+    return folder / "model" / "checkpoint"
 
 
 def measure(count: int, checkpoint: Path, folder: Path) -> dict[str, Any]:
@@ -89,6 +98,7 @@ def measure(count: int, checkpoint: Path, folder: Path) -> dict[str, Any]:
         "completions_file_mb": megabytes(completions.stat().st_size),
         "peak_mb": megabytes(peak),
         "held_mb": megabytes(peak_of("-c", HOLD, str(prompts), str(completions)) - peak_of("-c", HOLD)),
+        "measuring_process_mb": megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024),
         "seconds": round(seconds, 1),
     }
 
