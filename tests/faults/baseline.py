@@ -18,6 +18,7 @@ TRAINER = ("convert", "tokenize", "reference", "train")
 ENGINE = ("generate",)
 OWN = ("judge", "aggregate")
 PREPARED = ("convert", "tokenize")
+SIGNS = ("started", "progress", "finished")
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,6 @@ def make(store: Path, recipe: Path) -> Baseline:
         raise RuntimeError(f"the undisturbed run failed: {run.errors}")
     signs: dict[str, list[float]] = {}
     for seconds, event in run.events:
-        if event["event"] in ("started", "progress", "finished"):
+        if event["event"] in SIGNS:
             signs.setdefault(event["stage"], []).append(seconds)
     return Baseline(store, comparison.content(store), signs)

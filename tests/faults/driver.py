@@ -81,7 +81,7 @@ class Driver:
             while sum(wanted(event) for _, event in self.events) < count:
                 if time.monotonic() > deadline or not self.reader.is_alive():
                     return False
-                self.changed.wait(0.1)
+                self.changed.wait(min(0.1, max(0.001, deadline - time.monotonic())))
         return True
 
     def end(self, seconds: float = 1800) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +52,13 @@ def role_of(words: list[str]) -> str:
         if module in modules:
             return role
     return "driver" if "harness" in modules else "other"
+
+
+def end(found: list[Process]) -> None:
+    """Kill them; one that is gone already is no error."""
+    for process in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
 
 
 def wait_until_gone(marker: str, seconds: float) -> list[Process]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import tempfile
 import time
 from collections import Counter
@@ -56,11 +54,14 @@ def play(card: Card, recipe: Path, baseline: Baseline, judge: JudgeServer) -> Re
     with tempfile.TemporaryDirectory(prefix="fault-") as folder:
         judge.ensure()
         scene = Scene(Path(folder), recipe, baseline, judge, random.Random(card.seed))
-        card.fault.inflict(scene)
-        record.leaked += left_behind(scene)
-        before = comparison.finished(scene.store)
-        again = converge(scene, record)
-        judge_convergence(scene, record, before, again)
+        try:
+            card.fault.inflict(scene)
+            record.leaked += left_behind(scene)
+            before = comparison.finished(scene.store)
+            again = converge(scene, record)
+            judge_convergence(scene, record, before, again)
+        finally:
+            processes.end(processes.of_trial(scene.marker))  # should the trial itself be interrupted
         record.log, record.wrong = scene.log, scene.wrong
     record.seconds = round(time.monotonic() - began, 1)
     return record
@@ -71,8 +72,7 @@ def left_behind(scene: Scene) -> list[str]:
     began = time.monotonic()
     left = processes.wait_until_gone(scene.marker, TO_VANISH)
     scene.log["seconds_to_vanish"] = round(time.monotonic() - began, 2)
-    for process in left:
-        os.kill(process.pid, signal.SIGKILL)
+    processes.end(left)
     held = [path for path in (scene.store / ".locks").glob("*.lock") if locks.is_held(path)] if not left else []
     return [f"{each.role} {each.command}" for each in left] + [f"the lock {path.name} is held" for path in held]
 
