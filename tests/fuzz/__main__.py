@@ -70,7 +70,7 @@ def minimise(name: str) -> None:
 
 
 def lines(function: Callable[..., Any], *arguments: Any) -> set[tuple[str, int]]:
-    """The lines of the packages under test that a call reaches."""
+    """The lines of the packages under test that a call reaches, and what it returns."""
     reached: set[tuple[str, int]] = set()
     ours: dict[str, bool] = {}
 
@@ -87,10 +87,10 @@ def lines(function: Callable[..., Any], *arguments: Any) -> set[tuple[str, int]]
 
     sys.settrace(entered)
     try:
-        function(*arguments)
+        returned = function(*arguments)
     finally:
         sys.settrace(None)
-    return reached
+    return reached | {(f"returned {returned}", 0)}
 
 
 if __name__ == "__main__":
