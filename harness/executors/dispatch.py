@@ -29,6 +29,7 @@ class Dispatcher(ABC):
         self.outcome = Outcome()
         self.recipe = ""
         self.resources = Resources()
+        self.rank: dict[str, int] = {}
         self.waiting: list[Stage] = []
         self.ready: list[Stage] = []
         self.running: list[Stage] = []
@@ -55,6 +56,7 @@ class Dispatcher(ABC):
     def run_stages(self, stages: list[Stage], recipe: str) -> Outcome:
         """`run` for stages in an order in which they can run."""
         self.recipe, self.waiting, self.stopping = recipe, list(stages), False
+        self.rank = {stage.name: number for number, stage in enumerate(stages)}
         self.reporter.begin(recipe, len(stages))
         try:
             while self._settle():
@@ -90,7 +92,7 @@ class Dispatcher(ABC):
         if self._trainers():
             self._engines()
         if self.driver.idle.is_set() and not (alone and self.running):
-            self._inline()
+            self._inline(alone)
         if not self.running:
             raise AssertionError(f"nothing runs {(self.ready or self.waiting)[0].name}")
 
@@ -112,17 +114,24 @@ class Dispatcher(ABC):
                 return
             self._begin(group, place, partial(self.run_group, group, place))
 
-    def _inline(self) -> None:
+    def _inline(self, alone: bool) -> None:
+        """Begin the driver's next own stage; in the main thread, which Ctrl-C interrupts, if nothing runs beside it."""
         for stage in self._ready("driver")[:1]:
-            self._begin([stage], None, partial(self.run_inline, stage))
+            self._begin([stage], None, partial(self.run_inline, stage), here=alone)
 
     def _ready(self, who: str) -> list[Stage]:
-        return [stage for stage in self.ready if units.worker(stage) == who]
+        """What ``who`` could run, in the plan's order."""
+        found = [stage for stage in self.ready if units.worker(stage) == who]
+        return sorted(found, key=lambda stage: self.rank[stage.name])
 
-    def _begin(self, stages: list[Stage], place: Place | None, work: Callable[[], None]) -> None:
+    def _begin(self, stages: list[Stage], place: Place | None, work: Callable[[], None], *, here: bool = False) -> None:
         begun = {stage.name for stage in stages}
         self.ready = [stage for stage in self.ready if stage.name not in begun]
         self.running += stages
+        if here:
+            work()
+            self.ended.put((stages, place, None))
+            return
         lane = place.lane if place is not None else self.driver
         lane.begin(work, lambda error: self.ended.put((stages, place, error)))
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import files, inline, inspection, memory, process, specs
+from harness import files, inline, inspection, process, specs
 from harness.backends import RESTART_ENGINE
 from harness.claims import registration
 from harness.errors import BridgebenchError, EnvironmentFault, StageFailed
@@ -193,7 +193,7 @@ class LocalExecutor(Dispatcher):
     def _work(self, stages: list[Stage], file: Path, log: Path) -> Work:
         locks = [self.store.lock_path(stage.kind, stage.key).with_suffix(".child") for stage in stages]
         gpus_needed = units.gpus_of(stages[0], self.resources)
-        needed = _host_memory(stages[0], self.store)
+        needed = units.host_memory(stages[0], self.store)
 
         def placed(node: str) -> None:
             for stage in stages:
@@ -273,16 +273,6 @@ class LocalExecutor(Dispatcher):
             self._say(f"swap to {stage.label} refused: {event['reason']}")
         elif event["event"] == "progress":
             self._progress(stage, event)
-
-
-def _host_memory(stage: Stage, store: Store) -> int:
-    """Bytes that a stage needs on a CPU, where its model's size tells; else 0."""
-    if stage.identity.get("device") != "cpu" or "model" not in stage.inputs:
-        return 0
-    checkpoint = specs.directory(store, stage.inputs["model"]) / "checkpoint"
-    if stage.identity.get("backend") == "vllm":
-        return memory.engine_bytes(checkpoint, stage.execution["kv_cache_gib"])
-    return memory.training_bytes(checkpoint) if stage.kind == "train" else 0
 
 
 def _require_vllm() -> None:

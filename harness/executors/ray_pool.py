@@ -7,6 +7,7 @@ never tried again.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from harness.process import OnEvent
 
 ATTEMPTS = 4
 JOIN_SECONDS = 120.0  # for another node that can run the stage, after one was lost
+TOLD_TO_STOP = (130, -signal.SIGTERM)
+"""Exit codes of a child on a node that is being taken away; the driver itself stops one with `RayPlace.cancel`."""
 HINT = "lower resources.training_gpus, generate.tensor_parallel or resources.cpus, or add a node that is large enough"
 
 
@@ -84,6 +87,8 @@ class RayPlace:
                 raise Lost(str(error).partition(". ")[0]) from error
             finally:
                 self.stream = None
+        if code in TOLD_TO_STOP and not self.pool.closing:
+            raise Lost("it was told to stop on its node")
         return code
 
     def cancel(self) -> None:

@@ -100,8 +100,10 @@ class Slots:
         return len(self.unused)
 
     def require(self, count: int, name: str) -> None:
-        """Raise EnvironmentFault if this machine has fewer than ``count`` GPUs."""
-        if count > len(self.gpus):
+        """Raise EnvironmentFault if this machine has fewer than ``count`` GPUs; one is never refused, since a driver
+        may be there without the program that lists its GPUs.
+        """
+        if count > max(1, len(self.gpus)):
             raise EnvironmentFault(
                 f"{name} asks for {count} GPUs, and this machine has {len(self.gpus)}.",
                 "lower resources.training_gpus or generate.tensor_parallel, or run on a cluster: --executor ray",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness import files, specs
+from harness import files, memory, specs
 from harness.config import Resources
 from harness.stage import Stage, in_order
 from harness.store import Store
@@ -33,6 +33,16 @@ def gpus_of(stage: Stage, resources: Resources) -> int:
     """GPUs that a stage asks for: on a CPU none, unless the recipe asks for several."""
     slots = slots_of(stage, resources)
     return slots if slots > 1 or stage.identity.get("device") == "cuda" else 0
+
+
+def host_memory(stage: Stage, store: Store) -> int:
+    """Bytes that a stage needs on a CPU, where its model's size tells; else 0."""
+    if stage.identity.get("device") != "cpu" or "model" not in stage.inputs:
+        return 0
+    checkpoint = specs.directory(store, stage.inputs["model"]) / "checkpoint"
+    if stage.identity.get("backend") == "vllm":
+        return memory.engine_bytes(checkpoint, stage.execution["kv_cache_gib"])
+    return memory.training_bytes(checkpoint) if stage.kind == "train" else 0
 
 
 def shares(groups: list[list[Stage]], places: int) -> Iterator[list[Stage]]:
