@@ -291,7 +291,7 @@ def site(folder: Path, word: str) -> dict[str, Shape]:
             "provenance": [{"stage": f"train/{word}", "command": word, "commit": word}],
         }
     complete = [fields.complete(row) for row in rows]
-    pages.write(described, complete, corpus.collect(described, complete, lines), stages, folder)
+    pages.write(described, complete, corpus.collect(described, complete, lines), stages, folder, {})
     return {str(path.relative_to(folder)): Shape(path.read_text("utf-8")) for path in sorted(folder.rglob("*.html"))}
 
 

@@ -217,7 +217,10 @@ def test_an_interrupted_run_says_so_leaves_no_process_and_continues(tmp_path: Pa
 
 
 def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """The children of all of a process' threads."""
+    return [
+        int(child) for listed in Path(f"/proc/{pid}/task").glob("*/children") for child in listed.read_text().split()
+    ]
 
 
 def test_no_memory_for_the_engine_is_told_before_it_is_started(tiny_checkpoint: Path) -> None:
