@@ -92,10 +92,12 @@ def test_a_cluster_has_a_place_a_gpu_or_else_one_a_machine() -> None:
 class TwoNodes:
     """A cluster of `tests.two_ray_nodes`."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], errors: Path) -> None:
         assert process.stdout is not None
         self.process = process
-        told = json.loads(process.stdout.readline())
+        line = process.stdout.readline()
+        assert line, f"the cluster did not start:\n{errors.read_text()[-2000:]}"
+        told = json.loads(line)
         self.address, self.second = told["address"], told["second"]
 
     def kill_second(self) -> None:
@@ -105,18 +107,19 @@ class TwoNodes:
 
 
 @contextmanager
-def two_nodes() -> Iterator[TwoNodes]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.two_ray_nodes"],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+def two_nodes(errors: Path) -> Iterator[TwoNodes]:
+    with errors.open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.two_ray_nodes"],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
     try:
-        yield TwoNodes(process)
+        yield TwoNodes(process, errors)
     finally:
         assert process.stdin is not None
         process.stdin.close()
@@ -154,7 +157,7 @@ def watch(child: subprocess.Popen[str], nodes: TwoNodes) -> tuple[str, list[dict
 def test_a_cluster_that_loses_a_node_under_a_stage_gives_what_this_machine_alone_gives(tmp_path: Path) -> None:
     local, spread = tmp_path / "local", tmp_path / "spread"
     bridgebench(local, "run", "smoke")
-    with two_nodes() as nodes:
+    with two_nodes(tmp_path / "nodes.log") as nodes:
         command = ["run", "smoke", "--executor", "ray", "--address", nodes.address, "--json"]
         child = subprocess.Popen(
             [sys.executable, "-m", "harness", "--results", str(spread), *command],
