@@ -223,11 +223,16 @@ class _Signals:
             self.told = time.monotonic()
             self.stop()
         elif time.monotonic() - self.told > SAME_NOTICE:
-            self.__exit__()
+            self._put(self.before)
             signal.raise_signal(number)
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self.before.items():
+        # once told, this process is on its way out, and what is left of the notice must not end it before it has said so
+        # (the interpreter's own end puts back default handlers, but leaves ignored signals ignored)
+        self._put(self.before if self.told == math.inf else dict.fromkeys(self.before, signal.SIG_IGN))
+
+    def _put(self, handlers: dict[int, Any]) -> None:
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 

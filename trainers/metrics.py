@@ -30,7 +30,9 @@ class Metrics:
             write_jsonl(self.path, rows)
         if self.writer is not None:
             lost_from = rows[-1]["step"] + 1 if rows else None
-            self.board = self.writer(str(self.path.parent / "tensorboard"), purge_step=lost_from)
+            folder, suffix = str(self.path.parent / "tensorboard"), f".{lost_from or 1}"
+            # names hold the second alone: a run that continues within it would write over the killed one's file
+            self.board = self.writer(folder, purge_step=lost_from, filename_suffix=suffix)
 
     def add(self, row: dict[str, Any]) -> None:
         """One step's row."""

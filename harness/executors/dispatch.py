@@ -17,7 +17,7 @@ from harness.executors.lane import Lane
 from harness.executors.outcome import Outcome
 from harness.executors.places import Place, Pool
 from harness.progress import Reporter
-from harness.stage import Stage
+from harness.stage import Stage, in_order
 from harness.store import Store
 
 
@@ -89,7 +89,7 @@ class Dispatcher(ABC):
         alone = self.pool.size <= 1
         if alone and self.running:
             return
-        if self._trainers():
+        if self._trainers() and not (alone and self._feeds_engines()):
             self._engines()
         if self.driver.idle.is_set() and not (alone and self.running):
             self._inline(alone)
@@ -113,6 +113,17 @@ class Dispatcher(ABC):
             if place is None:
                 return
             self._begin(group, place, partial(self.run_group, group, place))
+
+    def _feeds_engines(self) -> bool:
+        """Whether the driver's own work is ready that an engine waits for: one started before it would start again."""
+        waited_for = {
+            needed.name
+            for stage in self.waiting
+            if units.worker(stage) == "engine"
+            for needed in in_order([stage])
+            if needed is not stage
+        }
+        return any(stage.name in waited_for for stage in self._ready("driver"))
 
     def _inline(self, alone: bool) -> None:
         """Begin the driver's next own stage; in the main thread, which Ctrl-C interrupts, if nothing runs beside it."""

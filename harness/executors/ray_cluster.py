@@ -9,8 +9,9 @@ import importlib.util
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +76,8 @@ def connected(address: str | None) -> Iterator[Cluster]:
         _join(ray, address)
         for each, handler in handlers.items():  # Ray puts its own in their place
             signal.signal(each, handler)
-        yield Cluster()
+        with redirect_stdout(sys.stderr):  # where Ray tells of lost nodes; standard output is the run's result alone
+            yield Cluster()
     finally:
         ray.shutdown()
 

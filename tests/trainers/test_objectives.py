@@ -59,9 +59,10 @@ def test_the_gradient_of_f_sft_weighs_each_token_by_the_slope() -> None:
 
 
 def test_dpo_starts_at_log_two_when_the_reference_is_the_policy_and_not_otherwise() -> None:
-    policy = torch.randn(6, 2, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    policy = torch.randn(6, 2, dtype=torch.float64, generator=generator)
     assert float(objectives.dpo_loss(policy, policy, 0.1)) / 6 == pytest.approx(math.log(2), abs=1e-12)
-    other = policy + torch.randn(6, 2, dtype=torch.float64)
+    other = policy + torch.randn(6, 2, dtype=torch.float64, generator=generator)
     assert abs(float(objectives.dpo_loss(policy, other, 0.1)) / 6 - math.log(2)) > 1e-3
 
 
