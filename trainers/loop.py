@@ -227,8 +227,8 @@ class _Signals:
             signal.raise_signal(number)
 
     def __exit__(self, *_: object) -> None:
-        # once told, this process is on its way out, and what is left of the notice must not end it before it has said so
-        # (the interpreter's own end puts back default handlers, but leaves ignored signals ignored)
+        # once told, this process is on its way out; what is left of the notice must not end it before it has said so
+        # (the interpreter's own end puts default handlers back, but leaves ignored signals ignored)
         self._put(self.before if self.told == math.inf else dict.fromkeys(self.before, signal.SIG_IGN))
 
     def _put(self, handlers: dict[int, Any]) -> None:
