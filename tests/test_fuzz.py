@@ -84,7 +84,7 @@ FOUND = [
 
 
 @pytest.mark.parametrize(("name", "data"), FOUND, ids=range(len(FOUND)))
-def test_what_once_crashed_or_hung_is_answered_or_refused(name: str, data: bytes) -> None:
+def test_what_once_crashed_hung_or_was_taken_amiss_is_answered_or_refused(name: str, data: bytes) -> None:
     targets.run(name, data)
 
 
