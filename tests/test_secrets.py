@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from harness import files, masking
+from harness import files, masking, process, provenance, recipe_file
+from harness.endpoint.settings import EndpointSettings, Secret
+from harness.errors import BridgebenchError, ConfigError
 from tests.loopback_hub import loopback_hub
 from tests.misbehaving_endpoint import Reply, endpoint, said
 from tests.test_external import rows_of
@@ -147,3 +149,57 @@ def test_an_unexpected_fault_shows_no_secret_in_its_traceback(tmp_path: Path) ->
     )
     assert b"Traceback" in done.stderr
     assert found_in("the traceback", done.stdout + done.stderr) == []
+
+
+# the parts
+
+
+def test_children_are_started_without_the_secrets_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    EndpointSettings(base_url="https://a.example/v1", model="m", api_key_env="ODDLY_NAMED")
+    planted = ("HF_TOKEN", "OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "VLLM_API_KEY", "DB_PASSWORD", "ODDLY_NAMED")
+    for name in planted:
+        monkeypatch.setenv(name, "sk-planted")
+    child = process.start("timeit", ["-n1", "-r1", "import os; print(sorted(os.environ))"], None)
+    said, _ = child.communicate()
+    assert "TOKENIZERS_PARALLELISM" in said
+    assert "PATH" in said
+    assert not [name for name in planted if f"'{name}'" in said]
+
+
+def test_a_secret_is_masked_in_every_form_and_no_ordinary_word_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", 'hf_a"b/c d')
+    monkeypatch.setenv("SHORT_KEY", "the")
+    for form in masking.forms('hf_a"b/c d'):
+        assert masking.mask(f"the {form} end") == "the *** end"
+    assert "hf_" not in BridgebenchError('the hub said hf_a"b/c d').show()
+
+
+def test_an_endpoint_that_echoes_the_key_gets_it_into_no_answer() -> None:
+    key = "sk-0123456789/+"
+    body = Secret(key).mask_answer(b'{"a": "sk-0123456789/+", "b": "' + "".join(masking.forms(key)).encode() + b'"}')
+    assert key.encode() not in body
+    assert b"***" in body
+    assert Secret("EMPTY").mask_answer(b'"EMPTY"') == b'"EMPTY"'
+
+
+@pytest.mark.parametrize("address", ["https://a.example/v1?key=sk-secret", "https://a.example/v1#sk-secret"])
+def test_a_key_in_an_address_is_refused_without_naming_it(address: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        f"name: r\ntitle: t\nbenchmark: {{source: 'builtin:microtasks'}}\n"
+        f"externals: {{a: {{endpoint: {{base_url: '{address}', model: m}}}}}}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        recipe_file.load(str(path))
+    assert "api_key_env" in caught.value.show()
+    assert "sk-secret" not in caught.value.show()
+
+
+def test_a_password_in_an_address_is_refused_without_naming_it(tmp_path: Path) -> None:
+    test_a_key_in_an_address_is_refused_without_naming_it("https://me:sk-secret@a.example/v1", tmp_path)
+
+
+def test_the_command_is_recorded_as_a_shell_takes_it_and_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_planted_token")
+    monkeypatch.setattr("sys.argv", ["x", "run", "a b; rm -rf ~", "--set", "title=hf_planted_token"])
+    assert provenance.command() == "bridgebench run 'a b; rm -rf ~' --set 'title=***'"

@@ -11,7 +11,8 @@ import pytest
 
 from harness import files, locks
 from harness.errors import BridgebenchError, EnvironmentFault, IntegrityError
-from harness.store import Store, seal, write_manifest
+from harness.store import Store, read_manifest, seal, verify_seal, write_manifest
+from trainers import output
 
 KEY = "0123456789abcdef"
 
@@ -56,6 +57,18 @@ def test_verify_finds_a_changed_a_missing_and_an_escaping_file(tmp_path: Path) -
     assert store.verify("judge", KEY)[0].what == "differs from its own digest"
     files.write_json(folder / "manifest.json", manifest | {"manifest_sha256": seal(manifest)})
     assert [problem.what for problem in store.verify("judge", KEY)] == ["points outside its directory"]
+
+
+def test_trainers_and_harness_agree_on_the_digest_of_a_manifest(tmp_path: Path) -> None:
+    said = {"key": KEY, "identity": {10: "x", 9: "é\u2028", "b": [1, 2.5, 1e-7, None, True]}, "betas": (0.9, 0.999)}
+    files.write_json(tmp_path / "manifest.json", said | {"manifest_sha256": output.seal(said)})
+    manifest = read_manifest(tmp_path / "manifest.json")
+    assert manifest["manifest_sha256"] == seal(said) == seal(manifest)
+    assert verify_seal(manifest, "x") == []
+    (changed,) = verify_seal(manifest | {"seconds": 0.0}, "x")
+    assert changed.fatal
+    (unsealed,) = verify_seal({"key": KEY}, "x")
+    assert not unsealed.fatal
 
 
 def test_a_key_can_be_shortened_until_it_is_ambiguous(tmp_path: Path) -> None:
