@@ -25,12 +25,15 @@ from harness.executors.ray_pool import RayPool
 from tests.test_smoke import ROOT, bridgebench, results
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
-TIMES = {"provenance", "train_seconds", "train_tokens_per_second", "seconds", "started", "finished"}
+TIMES = {"created", "provenance", "train_seconds", "train_tokens_per_second", "seconds", "started", "finished"}
 
 
-def test_without_ray_its_executor_is_refused_with_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ray_its_executor_is_refused_with_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_cluster.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(EnvironmentFault, match="Ray is not installed") as caught, ray_cluster.connected(None):
+    with (
+        pytest.raises(EnvironmentFault, match="Ray is not installed") as caught,
+        ray_cluster.connected(None, tmp_path / "log"),
+    ):
         pass
     assert "bridgebench[ray]" in caught.value.hint
 
@@ -144,7 +147,7 @@ def watch(child: subprocess.Popen[str], nodes: TwoNodes) -> tuple[str, list[dict
             continue
         event = json.loads(line)
         events.append(event)
-        if event.get("node") == nodes.second:
+        if event.get("node") == nodes.second and event["stage"].partition("/")[0] in ("train", "reference", "generate"):
             on_second.add(event["stage"])
         elif not victim and event.get("stage") in on_second and event["event"] == "progress":
             victim = event["stage"]

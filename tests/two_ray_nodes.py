@@ -14,7 +14,6 @@ os.environ |= {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # nodes on the loopback address
     # a machine that is busy with other tests is slow, not dead
-    "RAY_raylet_start_wait_time_s": "300",
     "RAY_health_check_timeout_ms": "120000",
     "RAY_worker_register_timeout_seconds": "300",
 }

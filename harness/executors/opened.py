@@ -32,5 +32,5 @@ def executor(
     from harness.executors import ray_cluster
     from harness.executors.ray import RayExecutor
 
-    with ray_cluster.connected(address) as cluster:
+    with ray_cluster.connected(address, store.root / "logs" / "ray.log") as cluster:
         yield RayExecutor(store, reporter, cluster, keep_going=keep_going, remote=remote), cluster.device

@@ -9,10 +9,10 @@ import importlib.util
 import os
 import signal
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError, EnvironmentFault
@@ -57,11 +57,12 @@ def _node(told: dict[str, Any]) -> Node:
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[Cluster]:
+def connected(address: str | None, log: Path) -> Iterator[Cluster]:
     """Join the cluster at ``address`` (HOST:PORT, default RAY_ADDRESS), or start one on this machine for a while.
 
     Raises EnvironmentFault where Ray is not installed or the address does not answer, ConfigError for what is no
-    address. What was started here is stopped at the end, and nothing else.
+    address. What was started here is stopped at the end, and nothing else. What Ray prints meanwhile goes to ``log``:
+    standard output is for results.
     """
     if importlib.util.find_spec("ray") is None:
         raise EnvironmentFault(
@@ -72,14 +73,15 @@ def connected(address: str | None) -> Iterator[Cluster]:
         _require_reachable(address)
     handlers = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
     ray = _imported(address)
-    try:
-        _join(ray, address)
-        for each, handler in handlers.items():  # Ray puts its own in their place
-            signal.signal(each, handler)
-        with redirect_stdout(sys.stderr):  # where Ray tells of lost nodes; standard output is the run's result alone
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as printed, redirect_stdout(printed):
+        try:
+            _join(ray, address)
+            for each, handler in handlers.items():  # Ray puts its own in their place
+                signal.signal(each, handler)
             yield Cluster()
-    finally:
-        ray.shutdown()
+        finally:
+            ray.shutdown()
 
 
 def _imported(address: str | None) -> Any:
