@@ -299,3 +299,10 @@ def test_the_three_forms_say_the_same(tmp_path: Path) -> None:
         assert "supported" in told
     assert "<script>alert" not in page
     assert all(len(part) <= 120 for part in render.table(found).splitlines())
+
+
+def test_the_study_still_is_what_was_registered_before_it_ran(tmp_path: Path) -> None:
+    published = files.read_json(Path(__file__).parent.parent / "leaderboards" / "claims-smollm2" / "data.json")[
+        "claims_registration"
+    ]
+    assert registration.digest(recipe_file.load("claims-smollm2", (), tmp_path)) == published["digest"]

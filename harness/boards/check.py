@@ -102,11 +102,12 @@ def analyses(board: Board) -> list[Problem]:
 
 def _tables(board: Board) -> list[Problem]:
     """The tables are made from ``data.json`` alone, so they must be the same to the byte."""
-    from harness.leaderboard import tables
+    from harness.leaderboard import groups, tables
 
     described = {key: value for key, value in board.data.items() if key != "rows"}
     rows = board.data["rows"]
-    made = {"leaderboard.csv": tables.to_csv(described, rows), "leaderboard.md": tables.to_markdown(described, rows)}
+    text = tables.to_markdown(described, rows) + groups.to_markdown(described, rows)
+    made = {"leaderboard.csv": tables.to_csv(described, rows), "leaderboard.md": text}
     return [
         Problem(name, "is not what data.json gives")
         for name, text in made.items()

@@ -11,6 +11,8 @@ from harness.store import Store
 
 FOLDER = "claims"
 Registration = dict[str, Any]
+NO_WEIGHTS = {"checkpoint_every", "eval_every"}
+"""Settings of training that change no weight: a cell is the same with others."""
 
 
 def content(recipe: Recipe) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def content(recipe: Recipe) -> dict[str, Any]:
 
 
 def _settings(recipe: Recipe, cell: Any) -> dict[str, Any]:
-    training = merged(recipe.training, cell).model_dump(mode="json", exclude={"checkpoint_every"})
+    training = merged(recipe.training, cell).model_dump(mode="json", exclude=NO_WEIGHTS)
     return {"objective": cell.settings(), **training}
 
 
