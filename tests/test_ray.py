@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +25,7 @@ from harness.executors import ray_cluster
 from harness.executors.places import Work
 from harness.executors.ray_cluster import Node
 from harness.executors.ray_pool import RayPool
-from tests.test_smoke import ROOT, bridgebench, results
+from tests.test_smoke import ROOT, SMALL, bridgebench, results, wait_for_stage
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 TIMES = {"created", "provenance", "train_seconds", "train_tokens_per_second", "seconds", "started", "finished"}
@@ -180,3 +183,28 @@ def test_a_cluster_that_loses_a_node_under_a_stage_gives_what_this_machine_alone
     assert results(spread) == results(local)
     boards = [timeless(files.read_json(store / "boards" / "smoke" / "data.json")) for store in (spread, local)]
     assert boards[0] == boards[1]
+
+
+def of_store(store: Path) -> list[str]:
+    """Command lines of the processes that work for a store, and of every Ray that this test did not find running."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit():
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return [line for line in found if str(store) in line or "/ray/core/src/" in line]
+
+
+@needs_ray
+@pytest.mark.slow
+def test_an_interrupted_run_stops_its_tasks_and_the_ray_that_it_started(tmp_path: Path) -> None:
+    before = Counter(of_store(tmp_path))
+    command = [sys.executable, "-m", "harness", "--results", str(tmp_path), "run", "smoke", *SMALL, "--executor", "ray"]
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_stage(tmp_path, "data", seconds=600)
+    child.send_signal(signal.SIGTERM)
+    _, said = child.communicate()
+    assert child.returncode == 130
+    assert "the same command continues" in said
+    assert "Traceback" not in said
+    assert Counter(of_store(tmp_path)) - before == Counter()
