@@ -82,8 +82,17 @@ def _cpu_name() -> str:
 
 
 def command() -> str:
-    """The command line as a shell takes it, with the program's name in place of its path and no secret in it."""
-    return shlex.join(["bridgebench", *map(masking.mask, sys.argv[1:])])
+    """The command line as a shell takes it, with the program's name in place of its path, and no secret in it.
+
+    ``--results FOLDER`` is left out: a place on one machine, which manifests would publish.
+    """
+    kept, words = [], iter(sys.argv[1:])
+    for word in words:
+        if word == "--results":
+            next(words, None)
+        elif not word.startswith("--results="):
+            kept.append(masking.mask(word))
+    return shlex.join(["bridgebench", *kept])
 
 
 def record() -> dict[str, Any]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +24,8 @@ from harness.executors import ray_cluster
 from harness.executors.places import Work
 from harness.executors.ray_cluster import Node
 from harness.executors.ray_pool import RayPool
+from tests.ray_nodes import TwoNodes, two_nodes
+from tests.sockets import LOOPBACK, family, listening
 from tests.test_smoke import ROOT, SMALL, bridgebench, results, wait_for_stage
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
@@ -95,45 +96,6 @@ def test_a_cluster_has_a_place_a_gpu_or_else_one_a_machine() -> None:
     assert size(Node("head", 0, 0, 0)) == 1
 
 
-class TwoNodes:
-    """A cluster of `tests.two_ray_nodes`."""
-
-    def __init__(self, process: subprocess.Popen[str], errors: Path) -> None:
-        assert process.stdout is not None
-        self.process = process
-        line = process.stdout.readline()
-        assert line, f"the cluster did not start:\n{errors.read_text()[-2000:]}"
-        told = json.loads(line)
-        self.address, self.second = told["address"], told["second"]
-
-    def kill_second(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write("kill\n")
-        self.process.stdin.flush()
-
-
-@contextmanager
-def two_nodes(errors: Path) -> Iterator[TwoNodes]:
-    with errors.open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.two_ray_nodes"],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-    try:
-        yield TwoNodes(process, errors)
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(60)
-        assert process.stdout is not None
-        process.stdout.close()
-
-
 def timeless(value: Any) -> Any:
     """``value`` without what differs between two runs of the same work."""
     if isinstance(value, dict):
@@ -187,24 +149,55 @@ def test_a_cluster_that_loses_a_node_under_a_stage_gives_what_this_machine_alone
 
 def of_store(store: Path) -> list[str]:
     """Command lines of the processes that work for a store, and of every Ray that this test did not find running."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if entry.name.isdigit():
-                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-    return [line for line in found if str(store) in line or "/ray/core/src/" in line]
+    lines = [command_line(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [line for line in lines if str(store) in line or "/ray/core/src/" in line]
+
+
+def command_line(pid: int) -> str:
+    """Words with spaces between; empty for a process that is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return ""
 
 
 @needs_ray
 @pytest.mark.slow
-def test_an_interrupted_run_stops_its_tasks_and_the_ray_that_it_started(tmp_path: Path) -> None:
+def test_a_local_ray_is_closed_to_others_and_ends_with_an_interrupted_run(tmp_path: Path) -> None:
     before = Counter(of_store(tmp_path))
     command = [sys.executable, "-m", "harness", "--results", str(tmp_path), "run", "smoke", *SMALL, "--executor", "ray"]
-    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    planted = {"SOME_API_KEY": "planted-secret"}
+    child = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **planted}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     wait_for_stage(tmp_path, "data", seconds=600)
+    rays = family(child.pid)[1:]
+    lines = {pid: command_line(pid) for pid in rays}
+    assert any("/gcs_server" in line for line in lines.values())
+    assert set(listening(rays)) <= LOOPBACK
+    for pid in rays:
+        with contextlib.suppress(OSError):
+            assert b"planted-secret" not in Path(f"/proc/{pid}/environ").read_bytes(), lines[pid]
+    assert "token" in refusal_without_token(" ".join(lines.values()))
     child.send_signal(signal.SIGTERM)
     _, said = child.communicate()
     assert child.returncode == 130
     assert "the same command continues" in said
     assert "Traceback" not in said
     assert Counter(of_store(tmp_path)) - before == Counter()
+
+
+def refusal_without_token(lines: str) -> str:
+    """What somebody without the token hears who asks the head, whose address the nodes' command lines tell."""
+    found = re.search(r"--gcs-address=(127\.0\.0\.1:\d+)", lines)
+    assert found, lines
+    code = f"from ray._raylet import GcsClient; print(GcsClient(address='{found[1]}').get_all_node_info())"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment, "RAY_AUTH_MODE": "disabled"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0, done.stdout
+    return done.stderr

@@ -203,3 +203,9 @@ def test_the_command_is_recorded_as_a_shell_takes_it_and_without_secrets(monkeyp
     monkeypatch.setenv("HF_TOKEN", "hf_planted_token")
     monkeypatch.setattr("sys.argv", ["x", "run", "a b; rm -rf ~", "--set", "title=hf_planted_token"])
     assert provenance.command() == "bridgebench run 'a b; rm -rf ~' --set 'title=***'"
+
+
+def test_the_recorded_command_names_no_folder_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in (["--results", "/home/me/results"], ["--results=/home/me/results"]):
+        monkeypatch.setattr("sys.argv", ["x", *folder, "run", "smoke"])
+        assert provenance.command() == "bridgebench run smoke"

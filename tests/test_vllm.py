@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.sockets import LOOPBACK
 from trainers.__main__ import run
 from trainers.spec import ADAPTER
 
@@ -54,9 +55,6 @@ def seen(checkpoints: list[Path]) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr[-4000:]
     outcome: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return outcome
-
-
-LOOPBACK = {"0100007F", "00000000000000000000000001000000"}  # 127.0.0.1 and ::1 as the kernel writes them
 
 
 def test_nobody_from_outside_can_talk_to_the_engine(seen: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ A script of its own because the engine wants a process: ``python tests/vllm_scen
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -17,6 +16,7 @@ from harness.backends import checksums
 from harness.backends.engine import Sampling, SwapMismatch
 from harness.backends.transformers_engine import TransformersEngine
 from harness.backends.vllm_engine import VllmEngine
+from tests.sockets import family, listening
 
 PROMPTS = [[256, 84, 82, 68, 81, 198, 50], [256, 84, 82], list(range(40))]
 GREEDY = Sampling(max_new_tokens=12, temperature=0.0, top_p=1.0, seed=0)
@@ -31,20 +31,6 @@ def attempt(engine: VllmEngine, checkpoint: Path) -> str:
     return "accepted"
 
 
-def listening() -> list[str]:
-    """Addresses (hexadecimal, as the kernel writes them) on which this process or a child of it takes connections."""
-    family = [os.getpid(), *map(int, Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split())]
-    open_files = [link for pid in family for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()]
-    inodes = set()
-    for link in open_files:
-        with contextlib.suppress(OSError):
-            inodes.add(str(link.readlink()).removeprefix("socket:[").removesuffix("]"))
-    lines = [
-        line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
-    ]
-    return [line[1].partition(":")[0] for line in lines if line[3] == "0A" and line[9] in inodes]
-
-
 def main(paths: list[Path]) -> dict[str, Any]:
     engine = VllmEngine("float32", "cpu", 512, kv_cache_gib=1, seed=0)
     plain = TransformersEngine("float32", "cpu", 512)
@@ -53,7 +39,7 @@ def main(paths: list[Path]) -> dict[str, Any]:
         engine.load(path)
         plain.load(path)
         seen["proofs"].append(engine.proof)
-        seen["listens"] = listening()
+        seen["listens"] = listening(family(os.getpid()))
         seen["greedy"].append([dataclasses.asdict(each) for each in engine.generate(PROMPTS, GREEDY, 0)])
         seen["plain"].append([dataclasses.asdict(each) for each in plain.generate(PROMPTS, GREEDY, 0)])
     seen["warm"] = [[each.token_ids for each in engine.generate(PROMPTS, WARM, seed)] for seed in (5, 5, 6)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import secrets
 import signal
 import socket
 from collections.abc import Iterator
@@ -15,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import masking
 from harness.errors import ConfigError, EnvironmentFault
 
 CONNECT_SECONDS = 20.0
 GIB = 1 << 30
+TOKEN = "RAY_AUTH_TOKEN"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 START = "ray start --head   starts one on the machine that it names; docs/scale.md has more"
 
@@ -88,6 +91,10 @@ def _imported(address: str | None) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_py_gcs_connect_timeout_s", str(int(CONNECT_SECONDS)))
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")  # attempts to join, not seconds
+    if address is None:
+        # anyone who reaches its ports could otherwise run code; a cluster's token is its owner's to set
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault(TOKEN, secrets.token_hex(32))
     if address is None or split(address)[0] in LOOPBACK:
         # Ray would put this machine's outer address in place of the loopback one
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
@@ -100,13 +107,24 @@ def _join(ray: Any, address: str | None) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     try:
         if address is None:
-            ray.init("local", include_dashboard=False, object_store_memory=100 << 20, **quiet)
+            with _without_secrets():
+                ray.init("local", include_dashboard=False, object_store_memory=100 << 20, **quiet)
         else:
             ray.init(address, **quiet)
     except (RuntimeError, ConnectionError, TimeoutError, ValueError) as error:
         what = "a Ray of this machine's own could not be started" if address is None else f"no Ray joined at {address}"
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise EnvironmentFault(f"{what}: {' '.join(lines[:4])}", START) from None
+
+
+@contextmanager
+def _without_secrets() -> Iterator[None]:
+    """What is started meanwhile gets this process's environment without its secrets, but for Ray's own token."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name != TOKEN and masking.is_secret(name)}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def split(address: str) -> tuple[str, int]:

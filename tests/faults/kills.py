@@ -10,11 +10,14 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 
+from tests import sockets
 from tests.faults import comparison, processes
 from tests.faults.baseline import ENGINE, OWN, SIGNS, TRAINER, Moment
 from tests.faults.driver import Driver, Event
-from tests.faults.scene import Scene
+from tests.faults.ray_node import RayNode
+from tests.faults.scene import Fault, Scene
 
 PATIENCE = 1200  # seconds within which the wanted moment comes on any machine
 INTERRUPTED = 130
@@ -137,11 +140,27 @@ def the_judge(scene: Scene, run: Driver) -> list[int]:
     return [scene.judge.child.pid] if scene.judge.child is not None else []
 
 
+def the_ray_worker(scene: Scene, run: Driver) -> list[int]:
+    """The Ray workers whose children the trainer and the engine are."""
+    working = [process for process in processes.of_trial(scene.marker) if process.role in ("trainer", "engine")]
+    return sorted({sockets.parent(process.pid) for process in working} - {0, 1, run.child.pid})
+
+
 DRIVER = Kill("kill -9 driver", signal.SIGKILL, the_driver, (*TRAINER, *ENGINE, *OWN))
 TRAINER_KILL = Kill("kill -9 trainer", signal.SIGKILL, child("trainer"), TRAINER)
 ENGINE_KILL = Kill("kill -9 engine", signal.SIGKILL, child("engine"), ENGINE)
 JUDGE_KILL = Kill("kill -9 judge server", signal.SIGKILL, the_judge, ("judge",))
-KINDS = [DRIVER, TRAINER_KILL, ENGINE_KILL, JUDGE_KILL]
+RAY_WORKER = Kill(
+    "kill -9 Ray worker",
+    signal.SIGKILL,
+    the_ray_worker,
+    (*TRAINER, *ENGINE),
+    fails_stage=False,
+    arguments=("--executor", "ray"),
+)
+KINDS: list[Fault] = [DRIVER, TRAINER_KILL, ENGINE_KILL, JUDGE_KILL]
+if find_spec("ray") is not None:
+    KINDS += [RAY_WORKER, RayNode()]
 TERMS = [
     Kill("SIGTERM to driver", signal.SIGTERM, the_driver, (*TRAINER, *ENGINE, *OWN)),
     Kill("SIGTERM to trainer", signal.SIGTERM, child("trainer"), TRAINER),
