@@ -77,7 +77,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--examples", type=int, default=16, help="demonstrations of one measurement, a multiple of 16")
     parser.add_argument("--pairs", type=int, default=16, help="pairs of one measurement")
     parser.add_argument("--max-length", type=int, default=512)
-    parser.add_argument("--microbatch", type=int, default=1024, help="this project's tokens per microbatch")
+    parser.add_argument("--microbatch", type=int, default=1536, help="this project's tokens per microbatch")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--sweep", nargs="*", default=["sft", "dpo"], help="tasks for which TRL's settings are swept")
     parser.add_argument("--no-trl", action="store_true", help="this project alone (for work on it)")
