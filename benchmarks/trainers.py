@@ -74,7 +74,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tasks", nargs="+", default=["sft", "dpo"], choices=["sft", "dpo"])
     parser.add_argument("--weights", default="float32", choices=["float32", "bfloat16", "bfloat16_stochastic"])
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--examples", type=int, default=16, help="demonstrations of one measurement, a multiple of 16")
+    parser.add_argument("--examples", type=int, default=32, help="demonstrations of one measurement, a multiple of 16")
     parser.add_argument("--pairs", type=int, default=16, help="pairs of one measurement")
     parser.add_argument("--max-length", type=int, default=512)
     parser.add_argument("--microbatch", type=int, default=1536, help="this project's tokens per microbatch")

@@ -31,7 +31,7 @@ from trainers.turns import Turns
 # begin; and the ids of the rows they came from
 ARRAYS = ("input_ids.npy", "loss_mask.npy", "turn_ends.npy", "offsets.npy")
 ROW_IDS = "row_ids"
-FILL = 64  # rows are filled up to a multiple of it: kernels are prepared per shape, so let there be few shapes
+FILL = 16  # rows are filled up to a multiple of it: kernels are prepared per shape, so let there be few shapes
 
 
 class TokenData:

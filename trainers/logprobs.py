@@ -23,7 +23,7 @@ from trainers.packing import Layout
 from trainers.turns import Turns
 
 CHUNK = 512  # positions at a time: 512 x 49,152 float32 logits are 100 MB
-SMALL_CHUNK = 128  # where the slopes are kept: the backward pass takes all positions at once
+SMALL_CHUNK = 256  # where the slopes are kept: the backward pass takes all positions at once
 KEPT = 1 << 27  # bytes of slopes that are worth keeping: 1,365 positions x 49,152 in bfloat16
 # final-logit transforms that this head does not apply; a model that has one would get wrong log-probs
 UNSUPPORTED_HEAD_SETTINGS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
