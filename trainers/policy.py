@@ -13,6 +13,7 @@ from trainers.distributed import World, whole
 from trainers.errors import USAGE, TrainerError
 from trainers.logprobs import Microbatch, Scores, check_head, response_scores
 from trainers.optimizer import stored_dtype
+from trainers.packing import register
 from trainers.spec import Train
 
 
@@ -42,6 +43,7 @@ def make_policy(spec: Train, device: str, world: World) -> Scorer:
     if spec.gradient_checkpointing:
         recompute(model)
     if spec.compile:
+        register(compiled=True)
         for layer in layers(model):
             layer.compile(dynamic=True)
     scorer = Scorer(model, spec.autocast)

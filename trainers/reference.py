@@ -19,10 +19,11 @@ import torch
 from numpy.typing import NDArray
 
 from trainers import events
+from trainers.attention import without_autocast
 from trainers.checkpoint import choose_device, load_model
 from trainers.data import TokenData
 from trainers.errors import INTEGRITY, TrainerError
-from trainers.logprobs import check_head, response_scores
+from trainers.logprobs import autocast_context, check_head, response_scores
 from trainers.memory import keep_freed_memory
 from trainers.output import MANIFEST, Run
 from trainers.spec import Reference
@@ -71,14 +72,16 @@ def compute(model: Any, data: TokenData, autocast: str | None, budget: int, devi
     """The model's scores on all of the data, in packed microbatches of ``budget`` tokens."""
     logprob, logsumexp = (np.full(len(data.input_ids), np.nan, dtype=np.float32) for _ in range(2))
     done = 0
-    for batch in data.microbatches(list(range(len(data))), budget):
-        scores = response_scores(model, batch.to(torch.device(device)), autocast, tails=True)
-        token = batch.token.numpy()
-        logprob[token] = scores.logprob.float().cpu().numpy()
-        logsumexp[token - 1] = scores.logsumexp.float().cpu().numpy()
-        logsumexp[batch.turns.tail_token.numpy()] = scores.tail.float().cpu().numpy()
-        done += len(batch.rows)
-        events.progress(done, data.sequences, "sequence")
+    # one context around all microbatches, so that the weights are cast once; the forward pass enters its own
+    with autocast_context(device, autocast), without_autocast(device):
+        for batch in data.microbatches(list(range(len(data))), budget):
+            scores = response_scores(model, batch.to(torch.device(device)), autocast, tails=True)
+            token = batch.token.numpy()
+            logprob[token] = scores.logprob.float().cpu().numpy()
+            logsumexp[token - 1] = scores.logsumexp.float().cpu().numpy()
+            logsumexp[batch.turns.tail_token.numpy()] = scores.tail.float().cpu().numpy()
+            done += len(batch.rows)
+            events.progress(done, data.sequences, "sequence")
     return ReferenceScores(logprob, logsumexp)
 
 
