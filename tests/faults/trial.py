@@ -68,13 +68,23 @@ def play(card: Card, recipe: Path, baseline: Baseline, judge: JudgeServer) -> Re
 
 
 def left_behind(scene: Scene) -> list[str]:
-    """Processes that outlived their driver, which are then ended, and locks that nobody gives back."""
+    """Processes that outlived their driver, which are then ended, and locks that nobody gives back.
+
+    A process that ends gives back its memory first, and with it what tells that it is of this trial, its locks last.
+    """
     began = time.monotonic()
     left = processes.wait_until_gone(scene.marker, TO_VANISH)
+    while (held := held_locks(scene.store)) and not left and time.monotonic() - began < TO_VANISH:
+        time.sleep(0.02)
     scene.log["seconds_to_vanish"] = round(time.monotonic() - began, 2)
     processes.end(left)
-    held = [path for path in (scene.store / ".locks").glob("*.lock") if locks.is_held(path)] if not left else []
+    held = [] if left else held
     return [f"{each.role} {each.command}" for each in left] + [f"the lock {path.name} is held" for path in held]
+
+
+def held_locks(store: Path) -> list[Path]:
+    """The store's lock files that some process holds."""
+    return [path for path in (store / ".locks").glob("*.lock") if locks.is_held(path)]
 
 
 def converge(scene: Scene, record: Record) -> Driver:
