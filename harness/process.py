@@ -48,12 +48,17 @@ def start(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
-        env={**masking.without(os.environ), **ENVIRONMENT, **OF_MODULE.get(module, NOTHING), **environment},
+        env=environment_of(module, environment),
         pass_fds=tuple(descriptors),
         text=True,
         encoding="utf-8",
         errors="replace",
     )
+
+
+def environment_of(module: str, more: Mapping[str, str] = NOTHING) -> dict[str, str]:
+    """What a child that runs ``module`` finds in its environment: this process's without secrets, and ``more``."""
+    return {**masking.without(os.environ), **ENVIRONMENT, **OF_MODULE.get(module, NOTHING), **more}
 
 
 def leashed(command: Sequence[str]) -> list[str]:
