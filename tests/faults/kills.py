@@ -64,8 +64,9 @@ class Kill:
             check_state(scene, run, running)
 
     def _strike(self, scene: Scene, run: Driver) -> list[str]:
-        """The stages under way, seen just before the signal."""
-        victims = self.find(scene, run)
+        """The stages under way, seen just before the signal. A stage has begun before its process has."""
+        while not (victims := self.find(scene, run)) and run.child.poll() is None:
+            time.sleep(0.05)
         there = [process.role for process in processes.of_trial(scene.marker)]
         scene.log |= {
             "victim": self.name.split(maxsplit=2)[-1],

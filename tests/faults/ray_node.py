@@ -27,7 +27,7 @@ class RayNode:
         """After a random sign of life from the second node and a random while."""
         if scene.rng.random() < 0.5:
             scene.baseline.copy_before(scene.rng.choice((TRAINER, ENGINE)), scene.store)
-        sign, seconds = scene.rng.randint(1, 3), scene.rng.uniform(0, 0.5)
+        sign, seconds = scene.rng.randint(1, 2), scene.rng.uniform(0, 0.5)
         with two_nodes(scene.folder / "nodes.log", {VARIABLE: scene.marker, "OMP_NUM_THREADS": "1"}) as nodes:
             run = scene.start(arguments=("--executor", "ray", "--address", nodes.address))
 
