@@ -4,9 +4,13 @@
     python -m benchmarks.trainers [--device cpu|cuda] [--data DIR] [--model REFERENCE|random:SHAPE] ...
 
 Model and data are prepared once; then each side works in a child process of its own (so that its peak memory is its
-own), taking turns. Speed is unpadded tokens over wall time, the reference pass included; loading and tokenising are
-not. The result goes to ``benchmarks/results/trainers-<device>.json``, or to ``--result``. Nothing else should run
-beside it.
+own), taking turns. Speed is unpadded tokens over wall time, the reference pass and compiling included; loading and
+tokenising are not. The result goes to ``benchmarks/results/trainers-<device>.json``, or to ``--result``. Nothing else
+should run beside it.
+
+This project runs with ``compile: true`` (``--eager``: without). The first run on a machine compiles what the later ones
+read from a cache, so one run goes before those that are measured and is reported apart, as is one eager run. TRL's
+``torch_compile`` is part of its sweep and treated alike.
 
 On a machine without a network, name a random model: ``random:1.7b`` or ``random:llama-3-8b``.
 """
@@ -46,10 +50,12 @@ SWEEP: dict[str, list[dict[str, Any]]] = {
         *({"batch": batch} for batch in (1, 2, 8, 16)),
         {"batch": 4, "trl": {"packing": True}},
         {"batch": 4, "weights": "bfloat16"},
+        {"batch": 4, "trl": {"torch_compile": True}},
     ],
     "dpo": [
         *({"batch": batch, **REFERENCE_FIRST} for batch in (1, 2, 4, 8, 16)),
         {"batch": 4, "weights": "bfloat16", **REFERENCE_FIRST},
+        {"batch": 4, "trl": {"precompute_ref_log_probs": True, "torch_compile": True}},
     ],
 }
 
@@ -74,12 +80,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tasks", nargs="+", default=["sft", "dpo"], choices=["sft", "dpo"])
     parser.add_argument("--weights", default="float32", choices=["float32", "bfloat16", "bfloat16_stochastic"])
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--examples", type=int, default=32, help="demonstrations of one measurement, a multiple of 16")
-    parser.add_argument("--pairs", type=int, default=16, help="pairs of one measurement")
+    parser.add_argument("--examples", type=int, default=128, help="demonstrations of one measurement, a multiple of 16")
+    parser.add_argument("--pairs", type=int, default=48, help="pairs of one measurement")
     parser.add_argument("--max-length", type=int, default=512)
     parser.add_argument("--microbatch", type=int, default=1536, help="this project's tokens per microbatch")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--sweep", nargs="*", default=["sft", "dpo"], help="tasks for which TRL's settings are swept")
+    parser.add_argument("--sweep-examples", type=int, default=32, help="the sweep trains on the first so many")
+    parser.add_argument("--sweep-pairs", type=int, default=16)
+    parser.add_argument("--eager", action="store_true", help="compile nothing on this project's side")
     parser.add_argument("--no-trl", action="store_true", help="this project alone (for work on it)")
     parser.add_argument("--work", type=Path, help="keep the prepared model and data here")
     parser.add_argument("--result", type=Path)
@@ -155,7 +164,8 @@ class Bench:
         path = self.work / f"job-{self.number}.json"
         path.write_text(json.dumps(job))
         command = [sys.executable, "-m", SIDE, str(path)]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=ROOT, check=False)
+        surroundings = environment() | {"TORCHINDUCTOR_CACHE_DIR": str(self.work / "compiled")}
+        done = subprocess.run(command, capture_output=True, text=True, env=surroundings, cwd=ROOT, check=False)
         said = describe(job)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["killed"])[-1]
@@ -177,6 +187,7 @@ class Bench:
             "max_length": self.arguments.max_length,
             "arithmetic": "bfloat16 autocast on both sides",
             "weights": self.arguments.weights,
+            "compile": not self.arguments.eager,
             "microbatch_tokens": self.arguments.microbatch,
             "settings_of_trl": "per_device_train_batch_size as listed, adamw_torch_fused, bf16, no gradient "
             "checkpointing, sdpa attention, its own chunked log-prob head; float32 weights unless listed",
@@ -186,6 +197,8 @@ class Bench:
             "ceiling_flops": flops,
             "note": self.arguments.note,
             "runs": [],
+            "first_compiled": {},
+            "eager": {},
             "sweep": {},
             "first_loss": {},
             "profile": {},
@@ -198,15 +211,20 @@ class Bench:
         """Agreement, alternating runs, the sweep of TRL's settings, the profile."""
         if not self.arguments.no_trl:
             result["first_loss"][task] = self.agreement(task)
+        ours = {} if self.arguments.eager else {"compile": True}
+        if ours:
+            result["first_compiled"][task] = speed_and_memory(self.job("ours", task, **ours))
         own, other = [], []
         for _ in range(self.arguments.repeats):
-            own.append(self.job("ours", task))
+            own.append(self.job("ours", task, **ours))
             if not self.arguments.no_trl:
                 other.append(self.job("trl", task))
+        if ours:
+            result["eager"][task] = speed_and_memory(self.job("ours", task))
         result["runs"].append(self.compare(task, own, other, result["ceiling_flops"]["bfloat16"]))
         if task in self.arguments.sweep and not self.arguments.no_trl:
             result["sweep"][task] = self.sweep(task, result["runs"][-1])
-        result["profile"][task] = self.job("profile", task)
+        result["profile"][task] = self.job("profile", task, **ours)
 
     def agreement(self, task: str) -> dict[str, Any]:
         """Both sides' loss on the first batch in float32. Exits if they differ."""
@@ -250,13 +268,19 @@ class Bench:
         return row
 
     def sweep(self, task: str, run: dict[str, Any]) -> dict[str, Any]:
-        """TRL at its other settings, once each, and this project's speed over the fastest of all."""
+        """TRL at its other settings, once each, and this project's speed over the fastest of all.
+
+        Each trains on the first examples alone, but where it compiles: that takes a long run to pay, and a first one.
+        """
         rows = [{"batch": run["batch"], "tokens_per_second": run.get("trl_tokens_per_second"), "median": True}]
+        limit = self.arguments.sweep_examples if task == "sft" else self.arguments.sweep_pairs
         for setting in SWEEP[task]:
-            found = self.job("trl", task, **setting)
-            speed = found["tokens"] / found["seconds"] if "seconds" in found else None
-            more = {name: found[name] for name in ("peak_memory", "failed") if name in found}
-            rows.append({"weights": self.arguments.weights, **setting, "tokens_per_second": speed, **more})
+            more: dict[str, Any] = {"limit": limit}
+            if setting.get("trl", {}).get("torch_compile"):
+                more = {}
+                rows.append({"first_compiled": True, **setting, **speed_and_memory(self.job("trl", task, **setting))})
+            found = self.job("trl", task, **more, **setting)
+            rows.append({"weights": self.arguments.weights, **setting, **speed_and_memory(found)})
         fastest = max((row for row in rows if row["tokens_per_second"]), key=lambda row: row["tokens_per_second"])
         return {"rows": rows, "fastest": fastest, "ratio": run["tokens_per_second"] / fastest["tokens_per_second"]}
 
@@ -300,6 +324,15 @@ def medians(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return {"speed": statistics.median(speeds), "memory": memory, "speeds": speeds}
 
 
+def speed_and_memory(run: dict[str, Any]) -> dict[str, Any]:
+    """What the result says of a single run; its reason if it failed."""
+    speed = run["tokens"] / run["seconds"] if "seconds" in run else None
+    return {
+        "tokens_per_second": speed,
+        **{name: run[name] for name in ("tokens", "peak_memory", "failed") if name in run},
+    }
+
+
 def same_tokens(task: str, own: dict[str, Any], other: list[dict[str, Any]]) -> None:
     """Exit unless both sides trained on the same number of real tokens."""
     for run in other:
@@ -309,7 +342,8 @@ def same_tokens(task: str, own: dict[str, Any], other: list[dict[str, Any]]) -> 
 
 def describe(job: dict[str, Any]) -> str:
     """A line's beginning."""
-    settings = " ".join(f"{name}={value}" for name, value in job.get("trl", {}).items())
+    more = {**job.get("trl", {}), **({"compile": True} if job.get("compile") else {})}
+    settings = " ".join(f"{name}={value}" for name, value in more.items())
     return f"{job['task']} {job['what']} batch {job['batch']} {job['weights']} {settings}".strip()
 
 

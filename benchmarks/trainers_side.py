@@ -75,6 +75,7 @@ def train_spec(job: Job, output: Path, **more: Any) -> Any:
         "checkpoint_every": NEVER,
         "device": job["device"],
         "save_dtype": "float32",
+        "compile": job.get("compile", False),
     }
     if job["weights"] != "float32":
         spec["weight_dtype"] = job["weights"]
@@ -100,6 +101,7 @@ def reference_of(job: Job, folder: Path, watch: Stopwatch, autocast: str | None 
         "autocast": autocast,
         "max_tokens_per_microbatch": job["microbatch"],
         "device": job["device"],
+        "compile": job.get("compile", False),
     }
     reference.load_model = timed  # type: ignore[attr-defined]
     with watch.running():
@@ -172,7 +174,7 @@ def trl(job: Job) -> dict[str, Any]:
         data = TokenData(Path(job["data"]), group=group(job))
         return {
             "tokens": trainer.seen_tokens,
-            "expected_tokens": data.tokens(list(range(len(data)))),
+            "expected_tokens": data.tokens(examples(data, job)),
             "seconds": watch.seconds,
             "reference_seconds": reference_seconds,
             "peak_memory": memory.peak_memory_bytes(device),
@@ -252,10 +254,15 @@ def trl_rows(job: Job) -> Any:
 
     data = TokenData(Path(job["data"]), group=group(job))
     rows = []
-    for example in epoch_order(len(data), 0, 0):
+    for example in examples(data, job):
         sequences = [_sequence(data, sequence) for sequence in data.members(example)]
         rows.append(_pair(*sequences) if job["task"] == "dpo" else _demonstration(*sequences))
     return Dataset.from_list(rows)
+
+
+def examples(data: TokenData, job: Job) -> list[int]:
+    """The examples in the order in which they are trained on, the first ``limit`` of them."""
+    return list(epoch_order(len(data), 0, 0))[: job.get("limit")]
 
 
 def _sequence(data: TokenData, sequence: int) -> tuple[list[int], list[int]]:

@@ -281,6 +281,7 @@ class _Planner:
             "autocast": training.autocast,
             "max_tokens_per_microbatch": training.max_tokens_per_microbatch,
             "device": self.device,
+            **({"compile": True} if training.compile else {}),
         }
         return Stage("reference", label, identity, {"model": model, "data": data})
 

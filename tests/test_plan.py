@@ -76,6 +76,8 @@ def test_settings_that_are_not_used_leave_no_trace_in_a_training_stages_identity
     for setting in ("training.gradient_checkpointing=true", "training.lora.rank=4", "training.weight_dtype=bfloat16"):
         changed = [stage for stage in plan(tmp_path, setting).stages if stage.kind == "train"]
         assert not {stage.key for stage in changed} & {stage.key for stage in plan(tmp_path).stages}, setting
+    compiled = [stage for stage in plan(tmp_path, "training.compile=true").stages if "compile" in stage.identity]
+    assert {stage.kind for stage in compiled} == {"reference", "train"}
     watched = plan(tmp_path, "training.tensorboard=true")
     assert keys(watched) == keys(plan(tmp_path))
     assert all(stage.execution["tensorboard"] for stage in watched.stages if stage.kind == "train")

@@ -11,9 +11,9 @@ from trainers import lora
 from trainers.checkpoint import load_model
 from trainers.distributed import World, whole
 from trainers.errors import USAGE, TrainerError
+from trainers.layers import compile_layers, layers
 from trainers.logprobs import Microbatch, Scores, check_head, response_scores
 from trainers.optimizer import stored_dtype
-from trainers.packing import register
 from trainers.spec import Train
 
 
@@ -43,20 +43,10 @@ def make_policy(spec: Train, device: str, world: World) -> Scorer:
     if spec.gradient_checkpointing:
         recompute(model)
     if spec.compile:
-        register(compiled=True)
-        for layer in layers(model):
-            layer.compile(dynamic=True)
+        compile_layers(model, device)
     scorer = Scorer(model, spec.autocast)
     world.shard(scorer, layers(model))
     return scorer
-
-
-def layers(model: Any) -> list[Any]:
-    """The decoder layers. Raises TrainerError for a model that has none in the usual place."""
-    found = getattr(model.base_model, "layers", None)
-    if found is None:
-        raise TrainerError(f"{type(model).__name__} keeps its decoder layers where the trainers do not look.")
-    return list(found)
 
 
 def recompute(model: Any) -> None:

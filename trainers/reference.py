@@ -23,6 +23,7 @@ from trainers.attention import without_autocast
 from trainers.checkpoint import choose_device, load_model
 from trainers.data import TokenData
 from trainers.errors import INTEGRITY, TrainerError
+from trainers.layers import compile_layers
 from trainers.logprobs import autocast_context, check_head, response_scores
 from trainers.memory import keep_freed_memory
 from trainers.output import MANIFEST, Run
@@ -53,6 +54,8 @@ def reference(spec: Reference) -> None:
     require_vocabulary(spec.model, spec.data)
     model = load_model(spec.model, torch.float32, device, packed=True)
     check_head(model)
+    if spec.compile:
+        compile_layers(model, device)
     scores = compute(model, data, spec.autocast, spec.max_tokens_per_microbatch, device)
     run.directory.mkdir(parents=True, exist_ok=True)
     for name, values in zip(FILES, (scores.logprob, scores.logsumexp), strict=True):

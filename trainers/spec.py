@@ -74,6 +74,7 @@ class Reference(Common):
     autocast: Autocast = "bfloat16"
     max_tokens_per_microbatch: Count = 4096
     device: Device = "auto"
+    compile: bool = False
 
 
 class SFT(Strict):

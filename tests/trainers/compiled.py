@@ -1,4 +1,5 @@
-"""torch.compile against eager on the tiny model: the same losses of four SFT steps, in float32 and under autocast.
+"""torch.compile against eager on the tiny model: the same losses of four SFT steps and the same reference scores, in
+float32 and under autocast.
 
     make check-compile
 
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from tests.trainers.conftest import sft_rows, write_rows
@@ -43,6 +45,13 @@ def losses(settings: dict[str, Any], output: Path) -> tuple[list[float], float]:
     return [row["loss"] for row in trainer.history], time.monotonic() - clock
 
 
+def scores(settings: dict[str, Any], output: Path) -> torch.Tensor:
+    """The reference log-probs of all response tokens."""
+    run(ADAPTER.validate_python({"kind": "reference", "output": str(output), **settings}))
+    found = torch.from_numpy(np.load(output / "logprobs.npy"))
+    return found[~found.isnan()]
+
+
 def main() -> None:
     """Compare, print what was seen, and fail if a loss differs."""
     found: dict[str, Any] = {"torch": torch.__version__, "python": platform.python_version()}
@@ -54,9 +63,14 @@ def main() -> None:
             eager, seconds = losses({**base, "autocast": autocast}, folder / f"{name}-eager")
             compiled, longer = losses({**base, "autocast": autocast, "compile": True}, folder / f"{name}-compiled")
             torch.testing.assert_close(torch.tensor(compiled), torch.tensor(eager), rtol=tolerance, atol=0)
+            settings = {**base, "autocast": autocast}
+            known = scores(settings, folder / f"{name}-scores")
+            compiled_scores = scores({**settings, "compile": True}, folder / f"{name}-scores-compiled")
+            torch.testing.assert_close(compiled_scores, known, rtol=tolerance, atol=tolerance)
             difference = max(abs(a / b - 1) for a, b in zip(compiled, eager, strict=True))
             found[name] = {
                 "losses": eager, "largest_relative_difference": difference, "tolerance": tolerance,
+                "largest_difference_of_scores": float((compiled_scores - known).abs().max()),
                 "eager_seconds": round(seconds, 1), "compiled_seconds": round(longer, 1),
             }  # fmt: skip
     print(json.dumps(found, indent=2))

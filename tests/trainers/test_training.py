@@ -320,3 +320,13 @@ def test_a_full_disk_is_told_in_one_paragraph_and_nothing_counts_as_finished(
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out" / "manifest.json").exists()
     assert not (tmp_path / "out" / "checkpoint").exists()
+
+
+def test_compiling_without_a_compiler_is_refused_before_training(
+    tiny_checkpoint: Path, sft_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    spec = train_spec(tiny_checkpoint, sft_data, tmp_path / "run", compile=True, device="cpu")
+    with pytest.raises(TrainerError, match=r"needs a C\+\+ compiler, and none of g\+\+"):
+        trainer_in(torch.float32, spec)
