@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.store import FOLDERS
+from harness.store import FOLDERS, MANIFEST, Store
 from tests.faults import comparison
 from tests.faults.driver import Driver
 
@@ -32,7 +32,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Baseline:
-    """Its store, what the store holds, and when (in seconds) each stage gave its signs of life, the end included."""
+    """Its store, what the store holds, and when (in seconds) each stage gave its signs of life; the last is its end."""
 
     store: Path
     content: dict[str, Any]
@@ -74,4 +74,14 @@ def make(store: Path, recipe: Path) -> Baseline:
     for seconds, event in run.events:
         if event["event"] in SIGNS:
             signs.setdefault(event["stage"], []).append(seconds)
-    return Baseline(store, comparison.content(store), signs)
+    return Baseline(store, comparison.content(store), {name: until_written(run, name, signs[name]) for name in signs})
+
+
+def until_written(run: Driver, stage: str, signs: list[float]) -> list[float]:
+    """The signs of a stage, of which the last is the moment its manifest was written.
+
+    A driver tells of the end when the process has ended, seconds later: an engine answers for other stages first.
+    """
+    kind, key = stage.split("/")
+    written = (Store(run.store).path(kind, key) / MANIFEST).stat().st_mtime - run.began_at
+    return [*signs[:-1], min(signs[-1], max(written, signs[-2]))]

@@ -35,7 +35,8 @@ class Driver:
         self.events: list[tuple[float, Event]] = []
         self.said: list[str] = []
         self.changed = threading.Condition()
-        self.began = time.monotonic()
+        self.store = store
+        self.began, self.began_at = time.monotonic(), time.time()
         self.child = subprocess.Popen(
             [
                 *wrapper,
