@@ -4,13 +4,12 @@
     python -m benchmarks.trainers [--device cpu|cuda] [--data DIR] [--model REFERENCE|random:SHAPE] ...
 
 Model and data are prepared once; then each side works in a child process of its own (so that its peak memory is its
-own), taking turns. Speed is unpadded tokens over wall time, the reference pass and compiling included; loading and
+own), taking turns. Speed is unpadded tokens over wall time, the reference pass included; imports, loading and
 tokenising are not. The result goes to ``benchmarks/results/trainers-<device>.json``, or to ``--result``. Nothing else
 should run beside it.
 
-This project runs with ``compile: true`` (``--eager``: without). The first run on a machine compiles what the later ones
-read from a cache, so one run goes before those that are measured and is reported apart, as is one eager run. TRL's
-``torch_compile`` is part of its sweep and treated alike.
+TRL's sweep finds its fastest setting on the first examples; that setting is then run on all of them. What compiling
+gains is measured on the first examples too, in a run that compiles and one that reads what was compiled.
 
 On a machine without a network, name a random model: ``random:1.7b`` or ``random:llama-3-8b``.
 """
@@ -50,12 +49,10 @@ SWEEP: dict[str, list[dict[str, Any]]] = {
         *({"batch": batch} for batch in (1, 2, 8, 16)),
         {"batch": 4, "trl": {"packing": True}},
         {"batch": 4, "weights": "bfloat16"},
-        {"batch": 4, "trl": {"torch_compile": True}},
     ],
     "dpo": [
         *({"batch": batch, **REFERENCE_FIRST} for batch in (1, 2, 4, 8, 16)),
         {"batch": 4, "weights": "bfloat16", **REFERENCE_FIRST},
-        {"batch": 4, "trl": {"precompute_ref_log_probs": True, "torch_compile": True}},
     ],
 }
 
@@ -80,15 +77,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tasks", nargs="+", default=["sft", "dpo"], choices=["sft", "dpo"])
     parser.add_argument("--weights", default="float32", choices=["float32", "bfloat16", "bfloat16_stochastic"])
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--examples", type=int, default=128, help="demonstrations of one measurement, a multiple of 16")
-    parser.add_argument("--pairs", type=int, default=48, help="pairs of one measurement")
+    parser.add_argument("--examples", type=int, default=96, help="demonstrations of one measurement, a multiple of 16")
+    parser.add_argument("--pairs", type=int, default=32, help="pairs of one measurement")
     parser.add_argument("--max-length", type=int, default=512)
     parser.add_argument("--microbatch", type=int, default=1536, help="this project's tokens per microbatch")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--sweep", nargs="*", default=["sft", "dpo"], help="tasks for which TRL's settings are swept")
-    parser.add_argument("--sweep-examples", type=int, default=32, help="the sweep trains on the first so many")
+    parser.add_argument("--sweep-examples", type=int, default=32, help="how many the first examples are")
     parser.add_argument("--sweep-pairs", type=int, default=16)
-    parser.add_argument("--eager", action="store_true", help="compile nothing on this project's side")
+    parser.add_argument("--no-compile", action="store_true", help="do not measure what compiling gains")
     parser.add_argument("--no-trl", action="store_true", help="this project alone (for work on it)")
     parser.add_argument("--work", type=Path, help="keep the prepared model and data here")
     parser.add_argument("--result", type=Path)
@@ -114,7 +111,7 @@ class Bench:
         return folder / "checkpoint"
 
     def prepare(self, task: str) -> None:
-        """Token ids of the first examples of the task's data."""
+        """Token ids of the task's examples: all that a measurement takes, and the first of them."""
         from harness import files
         from harness.config import DataSource
         from harness.data.sources import shape_row
@@ -122,14 +119,24 @@ class Bench:
         path = self.arguments.data / FILES[task]
         rows = json.loads(gzip.decompress(path.read_bytes()))
         source = DataSource(source=str(path), split="train")
-        count = self.arguments.examples if task == "sft" else self.arguments.pairs
         form: Any = FORMATS[task]
         shaped = [shape_row(row, form, number, source) for number, row in enumerate(rows)]
         usable = [row for row in shaped if self._usable(row)]
-        kept = self.work / f"{task}.jsonl"
-        files.write_jsonl(kept, usable[:count])
-        spec = {"kind": "tokenize", "model": str(self.model), "rows": str(kept), "format": form}
-        self._trainers(spec | {"max_length": self.arguments.max_length}, self.work / f"tokens-{task}")
+        whole, few = (
+            (self.arguments.examples, self.arguments.sweep_examples)
+            if task == "sft"
+            else (self.arguments.pairs, self.arguments.sweep_pairs)
+        )
+        for first, count in ((False, whole), (True, few)):
+            target = self.tokens(task, first=first)
+            kept = target.with_suffix(".jsonl")
+            files.write_jsonl(kept, usable[:count])
+            spec = {"kind": "tokenize", "model": str(self.model), "rows": str(kept), "format": form}
+            self._trainers(spec | {"max_length": self.arguments.max_length}, target)
+
+    def tokens(self, task: str, *, first: bool = False) -> Path:
+        """Where the task's token ids are; ``first``: of the first examples alone."""
+        return self.work / f"tokens-{task}{'-first' if first else ''}"
 
     def _usable(self, row: dict[str, Any]) -> bool:
         """Two different answers, and a prompt short enough that they are not cut off."""
@@ -152,7 +159,7 @@ class Bench:
             "what": what,
             "task": task,
             "model": str(self.model),
-            "data": str(self.work / f"tokens-{task}"),
+            "data": str(self.tokens(task)),
             "device": self.arguments.device,
             "weights": self.arguments.weights,
             "batch": self.arguments.batch,
@@ -187,7 +194,6 @@ class Bench:
             "max_length": self.arguments.max_length,
             "arithmetic": "bfloat16 autocast on both sides",
             "weights": self.arguments.weights,
-            "compile": not self.arguments.eager,
             "microbatch_tokens": self.arguments.microbatch,
             "settings_of_trl": "per_device_train_batch_size as listed, adamw_torch_fused, bf16, no gradient "
             "checkpointing, sdpa attention, its own chunked log-prob head; float32 weights unless listed",
@@ -197,9 +203,8 @@ class Bench:
             "ceiling_flops": flops,
             "note": self.arguments.note,
             "runs": [],
-            "first_compiled": {},
-            "eager": {},
             "sweep": {},
+            "compiled": {},
             "first_loss": {},
             "profile": {},
         }
@@ -211,20 +216,17 @@ class Bench:
         """Agreement, alternating runs, the sweep of TRL's settings, the profile."""
         if not self.arguments.no_trl:
             result["first_loss"][task] = self.agreement(task)
-        ours = {} if self.arguments.eager else {"compile": True}
-        if ours:
-            result["first_compiled"][task] = speed_and_memory(self.job("ours", task, **ours))
         own, other = [], []
         for _ in range(self.arguments.repeats):
-            own.append(self.job("ours", task, **ours))
+            own.append(self.job("ours", task))
             if not self.arguments.no_trl:
                 other.append(self.job("trl", task))
-        if ours:
-            result["eager"][task] = speed_and_memory(self.job("ours", task))
         result["runs"].append(self.compare(task, own, other, result["ceiling_flops"]["bfloat16"]))
         if task in self.arguments.sweep and not self.arguments.no_trl:
             result["sweep"][task] = self.sweep(task, result["runs"][-1])
-        result["profile"][task] = self.job("profile", task, **ours)
+        if not self.arguments.no_compile:
+            result["compiled"][task] = self.compiled(task)
+        result["profile"][task] = self.job("profile", task)
 
     def agreement(self, task: str) -> dict[str, Any]:
         """Both sides' loss on the first batch in float32. Exits if they differ."""
@@ -268,21 +270,35 @@ class Bench:
         return row
 
     def sweep(self, task: str, run: dict[str, Any]) -> dict[str, Any]:
-        """TRL at its other settings, once each, and this project's speed over the fastest of all.
-
-        Each trains on the first examples alone, but where it compiles: that takes a long run to pay, and a first one.
+        """TRL at its other settings, once each on the first examples; the fastest again on all of them, and this
+        project's speed over that.
         """
-        rows = [{"batch": run["batch"], "tokens_per_second": run.get("trl_tokens_per_second"), "median": True}]
-        limit = self.arguments.sweep_examples if task == "sft" else self.arguments.sweep_pairs
-        for setting in SWEEP[task]:
-            more: dict[str, Any] = {"limit": limit}
-            if setting.get("trl", {}).get("torch_compile"):
-                more = {}
-                rows.append({"first_compiled": True, **setting, **speed_and_memory(self.job("trl", task, **setting))})
-            found = self.job("trl", task, **more, **setting)
-            rows.append({"weights": self.arguments.weights, **setting, **speed_and_memory(found)})
-        fastest = max((row for row in rows if row["tokens_per_second"]), key=lambda row: row["tokens_per_second"])
+        rows = [
+            {"weights": self.arguments.weights, **setting, **self.short("trl", task, **setting)}
+            for setting in [{"batch": run["batch"]}, *SWEEP[task]]
+        ]
+        first = max((row for row in rows if row["tokens_per_second"]), key=lambda row: row["tokens_per_second"])
+        setting = {name: first[name] for name in ("batch", "weights", "trl") if name in first}
+        fastest = setting | speed_and_memory(self.job("trl", task, **setting))
         return {"rows": rows, "fastest": fastest, "ratio": run["tokens_per_second"] / fastest["tokens_per_second"]}
+
+    def compiled(self, task: str) -> dict[str, Any]:
+        """Each side eager, compiling, and reading what was compiled, on the first examples."""
+        sides: dict[str, dict[str, Any]] = {"ours": {"compile": True}}
+        if not self.arguments.no_trl:
+            sides["trl"] = {"trl": {"torch_compile": True}}
+        return {
+            side: {
+                "eager": self.short(side, task),
+                "first": self.short(side, task, **setting),
+                "again": self.short(side, task, **setting),
+            }
+            for side, setting in sides.items()
+        }
+
+    def short(self, side: str, task: str, **setting: Any) -> dict[str, Any]:
+        """A run on the first examples."""
+        return speed_and_memory(self.job(side, task, data=str(self.tokens(task, first=True)), **setting))
 
     def model_flops(self, task: str) -> float:
         """Floating-point operations that one pass over the examples needs, whoever does it.
@@ -293,7 +309,7 @@ class Bench:
         import numpy as np
 
         config = json.loads((self.model / "config.json").read_text())
-        offsets, mask = (np.load(self.work / f"tokens-{task}" / f"{name}.npy") for name in ("offsets", "loss_mask"))
+        offsets, mask = (np.load(self.tokens(task) / f"{name}.npy") for name in ("offsets", "loss_mask"))
         lengths = np.diff(offsets).astype(float)
         width, layers, inner = config["hidden_size"], config["num_hidden_layers"], config["intermediate_size"]
         heads, shared = config["num_attention_heads"], config["num_key_value_heads"]

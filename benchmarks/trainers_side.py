@@ -7,7 +7,7 @@ A job names what to do, and its result goes to the last line of standard output 
     ceiling      large matrix products
     profile      this project's training under the torch profiler: share of time per kind of operation
 
-Neither model loading nor tokenisation is timed; both sides read the same token ids.
+Neither imports nor model loading nor tokenisation are timed; both sides read the same token ids.
 """
 
 from __future__ import annotations
@@ -86,6 +86,9 @@ def reference_of(job: Job, folder: Path, watch: Stopwatch, autocast: str | None 
     """Reference log-probs where the task needs them; loading the model is taken out of the time."""
     if job["task"] != "dpo":
         return None
+    # TRL's imports are no part of its time either
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
+
     loading = Stopwatch()
     plain = reference.load_model
 
@@ -174,7 +177,7 @@ def trl(job: Job) -> dict[str, Any]:
         data = TokenData(Path(job["data"]), group=group(job))
         return {
             "tokens": trainer.seen_tokens,
-            "expected_tokens": data.tokens(examples(data, job)),
+            "expected_tokens": data.tokens(list(range(len(data)))),
             "seconds": watch.seconds,
             "reference_seconds": reference_seconds,
             "peak_memory": memory.peak_memory_bytes(device),
@@ -254,15 +257,10 @@ def trl_rows(job: Job) -> Any:
 
     data = TokenData(Path(job["data"]), group=group(job))
     rows = []
-    for example in examples(data, job):
+    for example in epoch_order(len(data), 0, 0):
         sequences = [_sequence(data, sequence) for sequence in data.members(example)]
         rows.append(_pair(*sequences) if job["task"] == "dpo" else _demonstration(*sequences))
     return Dataset.from_list(rows)
-
-
-def examples(data: TokenData, job: Job) -> list[int]:
-    """The examples in the order in which they are trained on, the first ``limit`` of them."""
-    return list(epoch_order(len(data), 0, 0))[: job.get("limit")]
 
 
 def _sequence(data: TokenData, sequence: int) -> tuple[list[int], list[int]]:
