@@ -65,7 +65,7 @@ def main() -> None:
         bench = Bench(arguments, work)
         for task in arguments.tasks:
             bench.prepare(task)
-        bench.measure()
+        bench.profile_again() if arguments.only_profile else bench.measure()
 
 
 def parse() -> argparse.Namespace:
@@ -85,6 +85,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sweep", nargs="*", default=["sft", "dpo"], help="tasks for which TRL's settings are swept")
     parser.add_argument("--sweep-examples", type=int, default=32, help="how many the first examples are")
     parser.add_argument("--sweep-pairs", type=int, default=16)
+    parser.add_argument("--only-profile", action="store_true", help="put new profiles into an earlier result")
     parser.add_argument("--no-compile", action="store_true", help="do not measure what compiling gains")
     parser.add_argument("--no-trl", action="store_true", help="this project alone (for work on it)")
     parser.add_argument("--work", type=Path, help="keep the prepared model and data here")
@@ -226,7 +227,17 @@ class Bench:
             result["sweep"][task] = self.sweep(task, result["runs"][-1])
         if not self.arguments.no_compile:
             result["compiled"][task] = self.compiled(task)
-        result["profile"][task] = self.job("profile", task)
+        result["profile"][task] = self.profile(task)
+
+    def profile(self, task: str) -> dict[str, Any]:
+        """Where the time goes, on the first examples: a profiler's records are large."""
+        return self.job("profile", task, data=str(self.tokens(task, first=True)))
+
+    def profile_again(self) -> None:
+        """Put new profiles into the result that is there."""
+        result = json.loads(self.target.read_text())
+        result["profile"] = {task: self.profile(task) for task in self.arguments.tasks}
+        self.write(result)
 
     def agreement(self, task: str) -> dict[str, Any]:
         """Both sides' loss on the first batch in float32. Exits if they differ."""
@@ -320,11 +331,16 @@ class Bench:
         total = 6 * body * lengths.sum() + 6 * head * float(mask.sum()) + attention
         return float(total * (4 / 3 if task == "dpo" else 1))
 
+    @property
+    def target(self) -> Path:
+        """Where the result goes."""
+        default = ROOT / "benchmarks" / "results" / f"trainers-{self.arguments.device}.json"
+        return Path(self.arguments.result or default)
+
     def write(self, result: dict[str, Any]) -> None:
         """The result file."""
-        path = self.arguments.result or ROOT / "benchmarks" / "results" / f"trainers-{self.arguments.device}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(result, indent=2) + "\n")
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        self.target.write_text(json.dumps(result, indent=2) + "\n")
         for row in result["runs"]:
             shown = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
             print(json.dumps(shown))
