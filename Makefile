@@ -89,7 +89,7 @@ check-trainers-alone:  ## every kind of trainer spec with torch, transformers an
 	$(ALONE)/bin/python -m pip install --quiet torch==$(ALONE_TORCH) transformers==$(ALONE_TRANSFORMERS) safetensors pydantic numpy
 	$(ALONE)/bin/python tests/trainers/alone.py
 
-check-compile: install-test  ## compile: true against eager on a tiny model; minutes of compiling
+check-compile: install-test  ## compile: true against eager on a tiny model; up to a minute of compiling
 	$(BIN)/python -m tests.trainers.compiled
 
 bench-trainers: install-test  ## speed and memory of the trainers beside TRL's; let nothing else run

@@ -56,7 +56,10 @@ def main() -> None:
         bench = Bench(arguments, work)
         for task in arguments.tasks:
             bench.prepare(task)
-        bench.profile_again() if arguments.only_profile else bench.measure()
+        if arguments.only_profile:
+            bench.profile_again()
+        else:
+            bench.measure()
 
 
 def parse() -> argparse.Namespace:

@@ -3,7 +3,7 @@ float32 and under autocast.
 
     make check-compile
 
-Not part of the tests: compiling takes minutes of processor time.
+Not part of the tests: compiling takes up to a minute.
 """
 
 from __future__ import annotations

@@ -323,10 +323,12 @@ def test_a_full_disk_is_told_in_one_paragraph_and_nothing_counts_as_finished(
 
 
 def test_compiling_without_a_compiler_is_refused_before_training(
-    tiny_checkpoint: Path, sft_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_checkpoint: Path, sft_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_spec: Any
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
-    spec = train_spec(tiny_checkpoint, sft_data, tmp_path / "run", compile=True, device="cpu")
-    with pytest.raises(TrainerError, match=r"needs a C\+\+ compiler, and none of g\+\+"):
-        trainer_in(torch.float32, spec)
+    settings = {"model": str(tiny_checkpoint), "data": str(sft_data), "compile": True, "device": "cpu"}
+    for spec in ({"kind": "train", "learning_rate": 1e-3}, {"kind": "reference"}):
+        with pytest.raises(TrainerError, match=r"needs a C\+\+ compiler, and none of g\+\+"):
+            run_spec(tmp_path / spec["kind"], **settings, **spec)
+        assert not (tmp_path / spec["kind"] / "manifest.json").exists()
